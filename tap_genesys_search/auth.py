@@ -1,0 +1,337 @@
+"""Tokens by OAuth client credentials: fetched when needed, renewed in time, shared by threads, and never shown.
+
+``POST {auth_url}`` with the form fields ``grant_type`` and ``scope`` brings ``access_token`` and ``expires_in`` (in
+seconds). The published login hosts take the client by HTTP Basic (source: the official Python client,
+PureCloudPlatformClientV2 269, ``api_client.get_client_credentials_token``), others in the form body.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from urllib.parse import quote_plus, urlencode
+
+import msgspec
+import requests
+
+from tap_genesys_search import errors, regions
+from tap_genesys_search.clock import Clock, SystemClock
+from tap_genesys_search.errors import ConfigurationError, ContractError, GenesysSearchError, place_of
+from tap_genesys_search.retry import Retrier, Transient, new_session, refusal, send, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from random import Random
+
+    from tap_genesys_search.settings import Settings
+
+AuthMethod = Literal["auto", "post", "basic"]
+
+#: Seconds before its expiry at which a token is renewed.
+EARLY: Final = 60.0
+#: A token that lives shorter than this (seconds) is renewed at half its life.
+SHORT_LIFE: Final = 120.0
+
+_LOOK_AGAIN: Final = 0.1
+_LONGEST_LIFE: Final = 1e10
+_OK: Final = 200
+_SYSTEM_CLOCK: Final = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token.
+
+    ``expires_at`` is in seconds since 1970, so that processes can share it; ``lifetime`` is in seconds, as issued.
+    """
+
+    value: str = field(repr=False)
+    expires_at: float
+    lifetime: float
+
+    @property
+    def early(self) -> float:
+        """Seconds before its expiry at which it is renewed."""
+        return EARLY if self.lifetime >= SHORT_LIFE else self.lifetime / 2
+
+
+class TokenStore(Protocol):
+    """Where a token is kept: in memory, or in a place that many workers share."""
+
+    def load(self) -> Token | None:
+        """Return the token that was saved last, if there is one."""
+
+    def save(self, token: Token | None) -> None:
+        """Keep a token; None: the one kept has been refused."""
+
+
+class MemoryTokenStore:
+    """A store for one process."""
+
+    def __init__(self) -> None:
+        self._token: Token | None = None
+
+    def load(self) -> Token | None:
+        """Return the token that was saved last, if there is one."""
+        return self._token
+
+    def save(self, token: Token | None) -> None:
+        """Keep a token, or none."""
+        self._token = token
+
+
+class GenesysAuth:
+    """Gives a valid access token to as many threads as ask.
+
+    Args:
+        client_id: Of the OAuth client.
+        client_secret: Of the OAuth client.
+        base_url: Of the API; a published region's means that region's login host.
+        auth_url: Where tokens come from, instead of what ``base_url`` means.
+        auth_method: How the client is presented: ``basic``, ``post``, or ``auto``: ``basic`` for published login hosts.
+        scope: Asked for; empty: none.
+        token_store: Instead of memory.
+        session: Instead of one of its own; the caller closes it.
+        user_agent: Names the program.
+        request_timeout_seconds: For the connection, and again for the answer.
+        max_retries: How many tries may follow the first.
+        max_wait_seconds: What the waits that one token request is told to make may add up to.
+        clock: Time.
+        rng: Spreads the waits of many workers.
+
+    Raises:
+        ConfigurationError: ``auth_method`` is unknown, or the URL is none.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        base_url: str,
+        *,
+        auth_url: str | None = None,
+        auth_method: AuthMethod = "auto",
+        scope: str = "search:query",
+        token_store: TokenStore | None = None,
+        session: requests.Session | None = None,
+        user_agent: str | None = None,
+        request_timeout_seconds: float = 60,
+        max_retries: int = 3,
+        max_wait_seconds: float = 600,
+        clock: Clock = _SYSTEM_CLOCK,
+        rng: Random | None = None,
+    ) -> None:
+        url = auth_url or regions.token_url(base_url)
+        if auth_method not in {"auto", "post", "basic"}:
+            message = f"auth_method is {auth_method!r}: it can be auto, post or basic"
+            raise ConfigurationError(message)
+        if auth_method == "auto":
+            auth_method = "basic" if regions.is_login_host(url) else "post"
+        pair = base64.b64encode(f"{client_id}:{client_secret}".encode(errors="replace")).decode()
+        self._hidden = (client_secret, quote_plus(client_secret), pair)
+        self._place = place_of(url)
+        self._client_id = client_id
+        self._request = _prepared(
+            url,
+            client_id,
+            client_secret,
+            basic=pair if auth_method == "basic" else None,
+            scope=scope,
+            user_agent=user_agent,
+        )
+        self._owns_session = session is None
+        self._session = new_session() if session is None else session
+        self._settings = settings_for(self._session, url)
+        self._timeout = request_timeout_seconds
+        self._retrier = Retrier(max_retries, max_wait_seconds, rng)
+        self._clock = clock
+        self._store: TokenStore = MemoryTokenStore() if token_store is None else token_store
+        self._lock = threading.Lock()
+        #: The token in use, and when to renew it (monotonic): one tuple, as it is read without the lock.
+        self._current: tuple[Token, float] | None = None
+        self._previous = ""
+        self._begun = self._failed = 0
+        #: How many requests went to the login host.
+        self.tokens_requested = 0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> GenesysAuth:
+        """Return what a tap's settings describe."""
+        return cls(
+            settings.client_id,
+            settings.client_secret,
+            settings.base_url,
+            auth_url=settings.token_url,
+            auth_method=settings.auth_method,
+            scope=settings.scope,
+            user_agent=settings.user_agent,
+            request_timeout_seconds=settings.request_timeout_seconds,
+            max_retries=settings.max_retries,
+            max_wait_seconds=settings.max_wait_seconds,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(client_id={self._client_id!r}, auth_url={self._place!r})"
+
+    def close(self) -> None:
+        """Close the connections, unless the session was given."""
+        if self._owns_session:
+            self._session.close()
+
+    def hidden(self) -> tuple[str, ...]:
+        """Return what no text may show: the secret in its written forms, the token and the one before it."""
+        current = self._current
+        return (*self._hidden, *filter(None, (current[0].value if current else "", self._previous)))
+
+    def get_token(self, sleep: Callable[[float], None] | None = None) -> str:
+        """Return a token that will be valid for a while.
+
+        Args:
+            sleep: Lets so many seconds pass, between tries and while another thread fetches; what it raises goes
+                through.
+
+        Raises:
+            AuthenticationError: The login host rejects the client.
+            MissingPermissionError: The client may not have the scope.
+            PlatformUnavailableError: The login host did not answer, or only with errors, within the retries.
+            RateLimitError: The login host asks to wait for too long.
+            ContractError: The login host's answer holds no token.
+            ConfigurationError: There is no login host at this address.
+        """
+        current = self._current
+        if current and self._clock.monotonic() < current[1]:
+            return current[0].value
+        return self._get(sleep, lambda _: True)
+
+    def renew(self, refused: str, sleep: Callable[[float], None] | None = None) -> str:
+        """Return another token than the one refused: that of another thread or process, or a new one.
+
+        Raises:
+            GenesysSearchError: As :meth:`get_token`.
+        """
+        return self._get(sleep, lambda token: token.value != refused, refused)
+
+    def fetch(self, sleep: Callable[[float], None] | None = None) -> str:
+        """Return a token that was asked for after this call began.
+
+        Raises:
+            GenesysSearchError: As :meth:`get_token`.
+        """
+        before = self._begun
+        return self._get(sleep, lambda _: self._begun > before, store=False)
+
+    def _get(
+        self,
+        sleep: Callable[[float], None] | None,
+        usable: Callable[[Token], bool],
+        refused: str = "",
+        *,
+        store: bool = True,
+    ) -> str:
+        sleep = sleep or self._clock.sleep
+        failed = self._failed
+        with self._locked(sleep):
+            current = self._current
+            if current and self._clock.monotonic() < current[1] and usable(current[0]):
+                return current[0].value
+            kept = self._store.load() if store else None
+            if kept and kept.value != refused:
+                left = kept.expires_at - self._clock.time()
+                # A store's clock may differ from ours: no token is believed to live longer than it was issued for.
+                until = self._clock.monotonic() + min(left, kept.lifetime) - kept.early
+                if self._clock.monotonic() < until and not (current and current[0] == kept):
+                    return self._use(kept, until)
+            if refused and kept and kept.value == refused:
+                self._store.save(None)
+            # Those who waited while another failed try once each: together they ask no more than one does.
+            retries = 0 if self._failed > failed else None
+            self._begun += 1
+            try:
+                token, until = self._retrier.call(lambda *_: self._ask(), sleep=sleep, retries=retries)
+            except GenesysSearchError:
+                self._failed += 1
+                raise
+            self._store.save(token)
+            return self._use(token, until)
+
+    def _use(self, token: Token, until: float) -> str:
+        self._previous = self._current[0].value if self._current else ""
+        self._current = token, until
+        return token.value
+
+    @contextmanager
+    def _locked(self, sleep: Callable[[float], None]) -> Iterator[None]:
+        """Hold the lock; while waiting for it, give ``sleep`` the chance to end the wait."""
+        while not self._lock.acquire(timeout=_LOOK_AGAIN):
+            sleep(0)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _ask(self) -> tuple[Token, float]:
+        """Ask once; return the token, and when to renew it (monotonic)."""
+        self.tokens_requested += 1
+        begun, now = self._clock.monotonic(), self._clock.time()
+        reply = send(self._session, self._request, self._settings, self._timeout)
+        if reply.status != _OK:
+            raise refusal(reply, self._place, errors.TOKEN, now, self.hidden())
+        try:
+            document = msgspec.json.decode(reply.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # A proxy's page, or a cut body: another try may bring better.
+            raise Transient(self._off("is no JSON")) from None
+        problem = _problem(document)
+        if problem:
+            raise self._off(problem)
+        lifetime = float(document["expires_in"])
+        token = Token(document["access_token"], now + lifetime, lifetime)
+        return token, begun + lifetime - token.early
+
+    def _off(self, what: str) -> ContractError:
+        return ContractError(f"the answer of {self._place} {what}; check auth_url, base_url and region")
+
+
+def _problem(document: Any) -> str | None:  # noqa: ANN401 - whatever JSON came
+    """Say what is off with the answer of a login host, if anything."""
+    if not isinstance(document, dict):
+        return "is no JSON object"
+    for name in ("access_token", "expires_in"):
+        if name not in document:
+            return f"has no {name}"
+    value, lifetime = document["access_token"], document["expires_in"]
+    # Only what a header can carry, else the HTTP library would refuse it with a text that shows it.
+    if not isinstance(value, str) or not value or not (value.isascii() and value.isprintable()) or " " in value:
+        return "has an access_token that is no text without blanks"
+    if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not 0 < lifetime < _LONGEST_LIFE:
+        return "has an expires_in that is no positive number"
+    return None
+
+
+def _prepared(
+    url: str, client_id: str, client_secret: str, *, basic: str | None, scope: str, user_agent: str | None
+) -> requests.PreparedRequest:
+    form = {"grant_type": "client_credentials"}
+    if scope:
+        form["scope"] = scope
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "Content-Type": "application/x-www-form-urlencoded",
+        "User-Agent": user_agent or "tap-genesys-search",
+    }
+    if basic is None:
+        form |= {"client_id": client_id, "client_secret": client_secret}
+    try:
+        request = requests.Request("POST", url, headers=headers, data=urlencode(form)).prepare()
+    except (requests.RequestException, ValueError):
+        message = f"{place_of(url) or 'auth_url'} is no address that tokens can come from; check auth_url and base_url"
+        raise ConfigurationError(message) from None
+    # After the preparation, which would put a user of the URL in its place.
+    request.headers.pop("Authorization", None)
+    if basic is not None:
+        request.headers["Authorization"] = f"Basic {basic}"
+    return request

@@ -1,0 +1,254 @@
+"""One question over HTTP: within the rate, with a valid token, tried again where that may help, or one clear error."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import requests
+
+from tap_genesys_search import errors, records
+from tap_genesys_search.clock import Clock, SystemClock
+from tap_genesys_search.errors import (
+    ConfigurationError,
+    PlatformUnavailableError,
+    QueryError,
+    SearchTimeoutError,
+    place_of,
+)
+from tap_genesys_search.retry import (
+    Reply,
+    Retrier,
+    Signal,
+    Throttled,
+    Transient,
+    Unauthorized,
+    new_session,
+    refusal,
+    send,
+    settings_for,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from tap_genesys_search.auth import GenesysAuth
+    from tap_genesys_search.pagination import Question
+    from tap_genesys_search.rate_limit import Budget
+
+PATH: Final = "/api/v2/search"
+
+_LATENCIES: Final = 20
+_OK: Final = 200
+#: Tries of one question whose token is refused: as it was, renewed, fetched for that very try.
+_LAST_REFUSAL: Final = 2
+_SYSTEM_CLOCK: Final = SystemClock()
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a client has done so far."""
+
+    #: Search requests sent, each try counted.
+    searches: int = 0
+    #: Answers that held as many records as were asked for.
+    full_pages: int = 0
+    throttled_429: int = 0
+    #: Tries after the first, for whatever reason.
+    retries: int = 0
+    #: Seconds waited because the platform said so, those of all threads added up.
+    told_wait_seconds: float = 0.0
+    #: Seconds that the latest answers took, from sending to their last byte.
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, **amounts: float) -> None:
+        """Add to the counters of these names."""
+        with self._lock:
+            for name, amount in amounts.items():
+                setattr(self, name, getattr(self, name) + amount)
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One question on its way through its tries."""
+
+    body: bytes
+    size: int
+    tries: int = 0
+    token: str = ""
+
+
+class SearchClient:
+    """Asks the search API; threads may share it.
+
+    Args:
+        auth: Gives the tokens.
+        base_url: Of the API, without ``/api/v2/search``.
+        budget: The rate limit that all who use it share.
+        session: Instead of one of its own; the caller closes it.
+        user_agent: Names the program.
+        request_timeout_seconds: For the connection, and again for the answer.
+        max_retries: How many tries may follow the first when one fails.
+        max_wait_seconds: What the waits that one question is told to make may add up to.
+        clock: Time.
+        rng: Spreads the waits of many workers.
+        on_request: Called after each answer with the seconds that it took and its status.
+
+    Raises:
+        ConfigurationError: ``base_url`` is no URL.
+    """
+
+    def __init__(
+        self,
+        auth: GenesysAuth,
+        base_url: str,
+        *,
+        budget: Budget,
+        session: requests.Session | None = None,
+        user_agent: str = "tap-genesys-search",
+        request_timeout_seconds: float = 60,
+        max_retries: int = 3,
+        max_wait_seconds: float = 600,
+        clock: Clock = _SYSTEM_CLOCK,
+        rng: Random | None = None,
+        on_request: Callable[[float, int], None] | None = None,
+    ) -> None:
+        self._auth = auth
+        self._budget = budget
+        url = base_url.rstrip("/") + PATH
+        self._place = place_of(url)
+        self._prepared = _prepared(url, user_agent)
+        self._owns_session = session is None
+        self._session = new_session() if session is None else session
+        self._settings = settings_for(self._session, url)
+        self._timeout = request_timeout_seconds
+        self._retrier = Retrier(max_retries, max_wait_seconds, rng)
+        self._clock = clock
+        self._on_request = on_request
+        self.stats = Stats()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._place!r})"
+
+    def close(self) -> None:
+        """Close the connections, unless the session was given."""
+        if self._owns_session:
+            self._session.close()
+
+    def ask(self, question: Question, query: str, sleep: Callable[[float], None] | None = None) -> records.Answer:
+        """Ask one question.
+
+        Args:
+            question: Its ``body(query)`` is the request's JSON; a ``single_try`` is not tried again.
+            query: The user's Lucene.
+            sleep: Lets so many seconds pass; what it raises (a cancellation) goes through.
+
+        Returns:
+            The page, with the answer's ``Date`` in milliseconds as ``served_at``.
+
+        Raises:
+            QueryError: The API rejects the query.
+            AuthenticationError: The client, or a token fresh from the login host, is rejected.
+            MissingPermissionError: The client may not search.
+            SearchTimeoutError: The answer took too long, here or at the platform's gateway, at each try.
+            PlatformUnavailableError: There was no answer, or only errors, within the retries.
+            RateLimitError: The platform asks to wait for too long.
+            ContractError: The answer is not that of a search.
+            ConfigurationError: There is no search API at this address.
+        """
+        pause = sleep or self._clock.sleep
+        body = question.body(query)
+        try:
+            asking = _Asking(msgspec.json.encode(body), question.size)
+        except UnicodeEncodeError as error:
+            message = "the query holds half a character (a lone surrogate); change the setting query"
+            raise QueryError(message) from error
+        retries = 0 if question.single_try else None
+        return self._retrier.call(
+            lambda refused, wait_left: self._try(asking, refused, wait_left, pause), sleep=pause, retries=retries
+        )
+
+    def _try(self, asking: _Asking, refused: int, wait_left: float, sleep: Callable[[float], None]) -> records.Answer:
+        told = self._budget.acquire(sleep, wait_left)
+        try:
+            # Only now, as the wait for the rate may have outlived a token.
+            asking.token = self._token(asking.token, refused, sleep)
+            self.stats.add(searches=1, retries=asking.tries > 0, told_wait_seconds=told)
+            asking.tries += 1
+            reply = self._send(asking)
+            self._budget.observe(reply.headers)
+        except Signal as signal:
+            signal.told = told
+            raise
+        finally:
+            self._budget.release()
+        try:
+            return self._read(reply, asking, refused)
+        except Signal as signal:
+            signal.told = told
+            raise
+
+    def _token(self, last: str, refused: int, sleep: Callable[[float], None]) -> str:
+        if refused == 0:
+            return self._auth.get_token(sleep)
+        if refused < _LAST_REFUSAL:
+            return self._auth.renew(last, sleep)
+        return self._auth.fetch(sleep)
+
+    def _send(self, asking: _Asking) -> Reply:
+        request = self._prepared.copy()
+        request.body = asking.body
+        request.headers["Content-Length"] = str(len(asking.body))
+        request.headers["Authorization"] = f"Bearer {asking.token}"
+        begun = self._clock.monotonic()
+        reply = send(self._session, request, self._settings, self._timeout, SearchTimeoutError)
+        seconds = self._clock.monotonic() - begun
+        self.stats.latencies.append(seconds)
+        if self._on_request:
+            self._on_request(seconds, reply.status)
+        return reply
+
+    def _read(self, reply: Reply, asking: _Asking, refused: int) -> records.Answer:
+        if reply.status == _OK:
+            served_at = reply.served_at
+            try:
+                answer = records.parse(reply.body, None if served_at is None else int(served_at * 1000))
+            except records.CutBodyError:
+                kind = reply.headers.get("Content-Type", "no type").partition(";")[0]
+                message = (
+                    f"{self._place} answered with {len(reply.body)} bytes ({errors.redacted(kind)[:50]}) "
+                    f"that are no whole JSON; try again later, and check base_url and any proxy"
+                )
+                raise Transient(PlatformUnavailableError(message)) from None
+            if asking.size and len(answer.records) >= asking.size:
+                self.stats.add(full_pages=1)
+            return answer
+        hidden = (*self._auth.hidden(), asking.token)
+        failure = refusal(reply, self._place, errors.SEARCH, self._clock.time(), hidden)
+        if isinstance(failure, Throttled):
+            self._budget.pause(failure.seconds, "the platform answered 429, too many requests")
+            failure.announced = True
+            self.stats.add(throttled_429=1, told_wait_seconds=failure.seconds)
+        elif isinstance(failure, Unauthorized) and refused >= _LAST_REFUSAL:
+            raise failure.error
+        raise failure
+
+
+def _prepared(url: str, user_agent: str) -> requests.PreparedRequest:
+    """Prepare all of the request that stays the same: without a session, so neither a netrc nor cookies get in."""
+    headers: dict[str, Any] = {
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "Content-Type": "application/json",
+        "User-Agent": user_agent,
+    }
+    try:
+        return requests.Request("POST", url, headers=headers).prepare()
+    except (requests.RequestException, ValueError):
+        message = f"{place_of(url)} is no address of a search API; check base_url"
+        raise ConfigurationError(message) from None

@@ -1,0 +1,226 @@
+"""What can go wrong, as one table: an answer's status to what to do and one human sentence.
+
+Three kinds, told apart by exit code: a setting or a client has to be changed (don't retry), the platform is unavailable
+or at its limit (try later), the API or the data broke what completeness rests on (call someone). The numbers are those
+of ``sysexits.h``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_LONGEST_QUOTE: Final = 300
+_LONGEST_ID: Final = 80
+_USERINFO: Final = re.compile(r"(?<=//)[^/\s]*@")
+_CREDENTIAL: Final = re.compile(r"\b(bearer|basic)\s+(?=\S*\d)[\w.~+/=-]{8,}", re.IGNORECASE)
+_NAMED_SECRET: Final = re.compile(r"""\b(access_token|client_secret)(["']?\s*[=:]\s*["']?)[^\s"'&,}]+""", re.IGNORECASE)
+
+
+class GenesysSearchError(Exception):
+    """The base of every error that this package raises on purpose; its text is one line that says what to do."""
+
+    kind: ClassVar[str] = "platform"
+    exit_code: ClassVar[int] = 75
+
+
+class ConfigurationError(GenesysSearchError):
+    """A setting is missing or wrong."""
+
+    kind = "configuration"
+    exit_code = 78
+
+
+class AuthenticationError(ConfigurationError):
+    """The platform rejects the client, or a token that it has just issued."""
+
+
+class MissingPermissionError(ConfigurationError):
+    """The client is known, but may not do this."""
+
+
+class QueryError(ConfigurationError):
+    """The API rejects the query."""
+
+
+class StateError(ConfigurationError):
+    """The stored state cannot be used with these settings."""
+
+
+class PlatformUnavailableError(GenesysSearchError):
+    """The platform did not answer, or only with errors, within the retries."""
+
+
+class SearchTimeoutError(PlatformUnavailableError):
+    """A search took too long, here or behind the platform's gateway: a narrower range may be answered."""
+
+
+class RateLimitError(GenesysSearchError):
+    """The platform asks to wait for longer than the settings allow."""
+
+
+class ContractError(GenesysSearchError):
+    """The API does not do what completeness rests on."""
+
+    kind = "contract"
+    exit_code = 76
+
+
+class Action(Enum):
+    """What to do about an answer."""
+
+    RETRY = "retry"
+    NARROW = "retry, then ask for less"
+    RENEW_TOKEN = "renew the token"  # noqa: S105
+    WAIT = "wait as told"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A row of the table: what to do, the error when that does not help, and the sentence that it carries."""
+
+    action: Action
+    error: type[GenesysSearchError]
+    sentence: str
+
+
+_UNAVAILABLE: Final = Policy(
+    Action.RETRY,
+    PlatformUnavailableError,
+    "the platform has a fault; try again later (status.mypurecloud.com tells of outages)",
+)
+_TOO_SLOW: Final = Policy(
+    Action.NARROW, SearchTimeoutError, "the platform took too long; try again later, or raise request_timeout_seconds"
+)
+_THROTTLED: Final = Policy(
+    Action.WAIT, RateLimitError, "the rate limit is used up; lower requests_per_minute or raise max_wait_seconds"
+)
+_UNEXPECTED: Final = Policy(
+    Action.FAIL, ConfigurationError, "this is no answer of the search API; check base_url and region"
+)
+
+SEARCH: Final = {
+    400: Policy(Action.FAIL, QueryError, "the search API rejects the query; change the setting query"),
+    401: Policy(
+        Action.RENEW_TOKEN,
+        AuthenticationError,
+        "the API rejects a token that its login host has just issued; "
+        "check that region, base_url and auth_url belong together",
+    ),
+    403: Policy(
+        Action.FAIL,
+        MissingPermissionError,
+        "the OAuth client may not search conversations; give its role the permission (or the scope) named here",
+    ),
+    404: Policy(Action.FAIL, ConfigurationError, "there is no search API at this address; check base_url and region"),
+    408: _TOO_SLOW,
+    413: Policy(Action.FAIL, QueryError, "the query is too large; shorten the setting query"),
+    429: _THROTTLED,
+    500: _UNAVAILABLE,
+    502: _UNAVAILABLE,
+    503: _UNAVAILABLE,
+    504: _TOO_SLOW,
+}
+
+TOKEN: Final = {
+    400: Policy(
+        Action.FAIL,
+        AuthenticationError,
+        "the login host does not know the client; check client_id, region and auth_method",
+    ),
+    401: Policy(
+        Action.FAIL, AuthenticationError, "the login host rejects the client; check client_id and client_secret"
+    ),
+    403: Policy(
+        Action.FAIL,
+        MissingPermissionError,
+        "the OAuth client may not have this scope; check scope and the client's grants",
+    ),
+    404: Policy(Action.FAIL, ConfigurationError, "there is no login host at this address; check auth_url and region"),
+    408: _UNAVAILABLE,
+    429: _THROTTLED,
+    500: _UNAVAILABLE,
+    502: _UNAVAILABLE,
+    503: _UNAVAILABLE,
+    504: _UNAVAILABLE,
+}
+
+
+def policy_for(status: int, table: dict[int, Policy]) -> Policy:
+    """Look up what to do about an answer that is not 200; an unlisted 5xx counts as a fault of the platform."""
+    if status >= 500:  # noqa: PLR2004 - the first of the server's own errors
+        return table.get(status, _UNAVAILABLE)
+    return table.get(status, _UNEXPECTED)
+
+
+def describe(
+    status: int,
+    place: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    table: dict[int, Policy],
+    *,
+    hidden: Iterable[str] = (),
+) -> GenesysSearchError:
+    """Build the error for an answer that is not 200: the table's sentence, then what the other side said.
+
+    Two shapes of body are read: the platform's own ``{"message","code","contextId",…}`` and that of its login hosts,
+    ``{"error","description"}``. Anything else (a proxy's HTML, nothing) is not quoted.
+
+    Args:
+        status: The HTTP status.
+        place: Host and path that answered, as :func:`place_of` writes them.
+        headers: The answer's headers, by any case; ``ININ-Correlation-Id`` is quoted, as support asks for it.
+        body: The answer's body.
+        table: SEARCH or TOKEN.
+        hidden: Secrets that must not be quoted, should the other side have echoed them.
+    """
+    policy = policy_for(status, table)
+    document = _object(body)
+    says = [document.get("code") or document.get("error"), document.get("message") or document.get("description")]
+    quote = redacted(": ".join(text for text in says if isinstance(text, str)), hidden)[:_LONGEST_QUOTE]
+    trace = document.get("contextId") or headers.get("ININ-Correlation-Id")
+    text = f"{policy.sentence} (HTTP {status} from {place}"
+    if quote:
+        text += f": {quote}"
+    target = place_of(headers.get("Location", ""))
+    if 300 <= status < 400 and target:  # noqa: PLR2004 - redirects
+        text += f": it redirects to {redacted(target, hidden)[:_LONGEST_QUOTE]}"
+    if trace:
+        text += f"; contextId {redacted(str(trace), hidden)[:_LONGEST_ID]}"
+    return policy.error(text + ")")
+
+
+def redacted(text: str, hidden: Iterable[str] = ()) -> str:
+    """Put a foreign text on one line, without control characters, the given secrets and whatever looks like one."""
+    for secret in sorted(filter(None, hidden), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    text = _USERINFO.sub("***@", text)
+    text = _CREDENTIAL.sub(r"\1 ***", text)
+    text = _NAMED_SECRET.sub(r"\1\2***", text)
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def place_of(url: str) -> str:
+    """Return a URL's host, port and path: what a message may show of it. Empty if it is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.netloc.rpartition("@")[2] + parts.path
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

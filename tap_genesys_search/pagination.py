@@ -1,0 +1,412 @@
+"""The seek cursor: an answer to the next question. Pure: no I/O, no clock.
+
+One answer is one atomic look at the first records of its range, so it proves the range up to its last timestamp. The
+cursor therefore never follows a page: it asks again from the last timestamp that it was shown, inclusive, and drops the
+ids that it has had there. Ranges are half-open and whole milliseconds.
+
+A cursor walks along an axis, always upwards; `Axis.NEWEST_FIRST` turns time round, so that there is one direction to
+reason about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from tap_genesys_search import timestamps
+from tap_genesys_search.errors import ContractError
+
+if TYPE_CHECKING:
+    from tap_genesys_search.records import Answer, Record
+
+#: The largest page that the API gives.
+MAX_PAGE_SIZE: Final = 200
+
+MAX_EMPTY_PAGES: Final = 100
+MAX_EMPTY_PAGES_FOLLOWED: Final = 50
+MAX_HALVINGS: Final = 6
+MAX_READINGS: Final = 6
+
+#: Where conversations can lie, as far as halving an open range goes; what lies outside is asked for all the same.
+_ERA: Final = (timestamps.parse("2005-01-01"), timestamps.parse("2100-01-01"))
+
+
+class Axis(Enum):
+    """The direction of a reading. A place on the axis is a whole number that grows as the reading goes on."""
+
+    OLDEST_FIRST = "asc"
+    NEWEST_FIRST = "desc"
+
+    def place(self, instant: int) -> int:
+        """Turn an instant into its place; the same function turns a place back."""
+        return instant if self is Axis.OLDEST_FIRST else -instant - 1
+
+    def span(self, low: int, high: int) -> tuple[int, int]:
+        """Turn a half-open range of instants into one of places, and back."""
+        return (low, high) if self is Axis.OLDEST_FIRST else (-high, -low)
+
+
+class Ask(Enum):
+    """What a question seeks by."""
+
+    TIME = "timestamp"
+    ID = "conversationId"
+    NO_ID = "no conversationId"
+    TOKEN = "token"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One search: a half-open range of instants (milliseconds since 1970) and how to ask for it.
+
+    ``attempt`` tells a repeated question from its first asking: the SDK's paginator takes two equal values for a loop.
+    """
+
+    low: int
+    high: int
+    axis: Axis = Axis.OLDEST_FIRST
+    size: int = MAX_PAGE_SIZE
+    by: Ask = Ask.TIME
+    after_id: str | None = None
+    token: str | None = None
+    attempt: int = 0
+    single_try: bool = False
+
+    def body(self, query: str) -> dict[str, Any]:
+        """Return the request body for a Lucene query."""
+        parts = [f"({query})", f"timestamp:{self.range_text}"]
+        if self.by is Ask.ID and self.after_id is not None:
+            parts.append(f"conversationId:{{{quoted(self.after_id)} TO *]")
+        if self.by is Ask.NO_ID:
+            parts.append("NOT conversationId:[* TO *]")
+        field_name, direction = ("conversationId", "asc") if self.by is Ask.ID else ("timestamp", self.axis.value)
+        body: dict[str, Any] = {
+            "query": " AND ".join(parts),
+            "type": "conversation",
+            "size": self.size,
+            "sort": [{"field": field_name, "direction": direction}],
+        }
+        if self.token is not None:
+            body["page"] = self.token
+        return body
+
+    @property
+    def range_text(self) -> str:
+        """The range as Lucene writes it; what is open is ``*``."""
+        low = "*" if self.low <= timestamps.BEGIN else timestamps.write(self.low)
+        return f"[{low} TO *]" if self.high >= timestamps.END else f"[{low} TO {timestamps.write(self.high)}}}"
+
+
+def quoted(text: str) -> str:
+    """Write a term so that no character of it means anything to Lucene."""
+    return text if text.replace("-", "").isalnum() else '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
+
+
+@dataclass(slots=True)
+class Batch:
+    """The records that an answer brought and that the reading had not had: parallel lists, in the answer's order."""
+
+    records: list[Record]
+    ids: list[str]
+    stamps: list[str | None]
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class SeekCursor:
+    """A place to ask from, and all that is needed to go on from an answer.
+
+    Attributes:
+        at: The place to ask from, inclusive.
+        end: The end of the range, exclusive.
+        known: Ids that were given at ``at``. While an instant is read by id or by token it is one growing set, shared by
+            the cursors of that instant.
+        width: How much to ask for at a time, where the whole range was too much.
+    """
+
+    at: int
+    end: int
+    axis: Axis = Axis.OLDEST_FIRST
+    size: int = MAX_PAGE_SIZE
+    known: frozenset[str] | set[str] = frozenset()
+    by: Ask = Ask.TIME
+    width: int | None = None
+    halvings: int = 0
+    empties: int = 0
+    attempt: int = 0
+    after_id: str | None = None
+    token: str | None = None
+    reading: _Reading | None = None
+
+    @property
+    def until(self) -> int:
+        """The exclusive end of what is asked for now."""
+        if self.by is not Ask.TIME:
+            return self.at + 1
+        return self.end if self.width is None else min(self.end, self._bounded()[0] + self.width)
+
+    def question(self) -> Question:
+        """Return what to ask."""
+        low, high = self.axis.span(self.at, self.until)
+        return Question(
+            low,
+            high,
+            self.axis,
+            MAX_PAGE_SIZE if self.by is not Ask.TIME else self.size,
+            self.by,
+            self.after_id,
+            self.token,
+            self.attempt,
+            single_try=self.halvings > 0,
+        )
+
+    def advance(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
+        """Go on from an answer.
+
+        Returns:
+            What it brought that was new, and the next cursor: None when the range is done.
+
+        Raises:
+            ContractError: The answer breaks what the proof rests on.
+        """
+        step = {Ask.TIME: self._by_time, Ask.ID: self._by_id, Ask.NO_ID: self._without_id, Ask.TOKEN: self._by_token}
+        return step[self.by](answer)
+
+    def refused(self) -> SeekCursor | None:
+        """Go on after the API refused the question (400): where there is another way to ask, that.
+
+        Raises:
+            ContractError: An instant is followed by tokens, and the API pages no deeper.
+        """
+        if self.by in {Ask.ID, Ask.NO_ID}:
+            return self._start_tokens()
+        if self.by is Ask.TOKEN:
+            seen = len(self.reading.ids) if self.reading else 0
+            message = (
+                f"the API refuses to page deeper than {seen} conversations into {self._instant}, where more share one"
+                " timestamp; it must allow sorting and ranges by conversationId for them to be read"
+            )
+            raise ContractError(message)
+        return None
+
+    def narrowed(self) -> SeekCursor | None:
+        """Go on after a time-out: half the range, or None when that has been tried often enough."""
+        low, high = self._bounded()
+        span = high - low
+        if self.by is not Ask.TIME or self.halvings >= MAX_HALVINGS or span <= 1:
+            return None
+        return replace(self, width=span // 2, halvings=self.halvings + 1, attempt=self.attempt + 1)
+
+    def clipped(self, end: int) -> SeekCursor:
+        """Return this cursor with a nearer end."""
+        return replace(self, end=min(self.end, end))
+
+    def cut(self) -> tuple[SeekCursor | None, SeekCursor | None]:
+        """Cut the range where the reading stands: what has to be finished here, and what another can go on with.
+
+        An instant that is being read by id or by token is finished here. Otherwise there is nothing left to do here, and
+        the rest knows the ids at its beginning.
+        """
+        if self.by is Ask.TIME:
+            return None, self
+        rest = SeekCursor(self.at + 1, self.end, self.axis, self.size) if self.at + 1 < self.end else None
+        return replace(self, end=self.at + 1), rest
+
+    def given_back(self, ids: set[str]) -> SeekCursor:
+        """Return this cursor as if those ids, read after it and not passed on, had never been seen."""
+        if self.by is Ask.TIME:
+            return replace(self, attempt=self.attempt + 1)
+        known = set(self.known) - ids
+        if self.by is Ask.TOKEN:
+            return replace(self, known=known, token=None, reading=_Reading(), attempt=self.attempt + 1)
+        return replace(self, known=known, attempt=self.attempt + 1)
+
+    def _bounded(self) -> tuple[int, int]:
+        """Return the range that is asked for now, its open ends replaced."""
+        earliest, latest = self.axis.span(*_ERA)
+        low = earliest if self.at <= timestamps.BEGIN else self.at
+        high = self.end if self.width is None else min(self.end, low + self.width)
+        return low, max(latest, low) if high >= timestamps.END else high
+
+    @property
+    def _instant(self) -> str:
+        return timestamps.write(self.axis.place(self.at))
+
+    def _by_time(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
+        stamps = [stamp for stamp in answer.stamps if stamp is not None]
+        if not stamps:
+            if not answer.more:
+                return self._batch(answer), self._range_done()
+            if answer.records:
+                message = f"a page of {len(answer.records)} conversations with nextPage has no usable timestamp"
+                raise ContractError(message)
+            return self._batch(answer), self._empty()
+        first, last = self._checked_span(stamps)
+        batch = self._batch(answer)
+        if not answer.more:
+            return batch, self._range_done()
+        at_last = {i for i, s in zip(answer.ids, answer.stamps, strict=True) if s == stamps[-1] and i is not None}
+        fresh = replace(self, at=last, known=frozenset(at_last), halvings=0, empties=0, attempt=0)
+        if first != last:
+            return batch, fresh
+        known = at_last | self.known if last == self.at else at_last
+        return batch, replace(fresh, by=Ask.ID, known=set(known))
+
+    def _by_id(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
+        ids = [identity for identity in answer.ids if identity is not None]
+        honoured = (
+            len(ids) == len(answer.ids)
+            and all(self._is_here(stamp) for stamp in answer.stamps)
+            and all(before < after for before, after in zip([self.after_id or "", *ids], ids, strict=False))
+        )
+        if not honoured or (answer.more and not ids and self.attempt):
+            return _NOTHING(), self._start_tokens()
+        if answer.more and not ids:
+            return _NOTHING(), replace(self, attempt=self.attempt + 1)
+        batch = self._batch(answer)
+        if answer.more:
+            return batch, replace(self, after_id=ids[-1], attempt=0)
+        return batch, replace(self, by=Ask.NO_ID, after_id=None, attempt=0)
+
+    def _without_id(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
+        if answer.records or (answer.more and self.attempt):
+            return _NOTHING(), self._start_tokens()
+        if answer.more:
+            return _NOTHING(), replace(self, attempt=self.attempt + 1)
+        return _NOTHING(), self._instant_done()
+
+    def _by_token(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
+        reading = self.reading or _Reading()
+        if not all(self._is_here(stamp) for stamp in answer.stamps):
+            raise ContractError(self._outside)
+        batch = self._batch(answer)
+        reading.add(answer)
+        if answer.token is not None:
+            if answer.token in reading.tokens or reading.empties > MAX_EMPTY_PAGES_FOLLOWED:
+                what = "gives the same token twice" if answer.token in reading.tokens else "gives only empty pages"
+                message = f"the API {what} while the conversations of {self._instant} are read; it never ends"
+                raise ContractError(message)
+            reading.tokens.add(answer.token)
+            return batch, replace(self, token=answer.token, reading=reading, attempt=0)
+        if reading.counts and reading.previous == reading.ids:
+            return batch, self._instant_done()
+        if reading.number >= MAX_READINGS:
+            message = (
+                f"the conversations of {self._instant} (about {len(reading.ids)} share that timestamp) read differently"
+                f" {MAX_READINGS} times; the API must allow sorting and ranges by conversationId for them to be read"
+            )
+            raise ContractError(message)
+        again = _Reading(reading.number + 1, reading.ids if reading.counts else None)
+        return batch, replace(self, token=None, reading=again, attempt=self.attempt + 1)
+
+    def _start_tokens(self) -> SeekCursor:
+        return replace(self, by=Ask.TOKEN, known=set(self.known), after_id=None, attempt=0, reading=_Reading())
+
+    def _range_done(self) -> SeekCursor | None:
+        """What was asked for is done; go on behind it, twice as wide."""
+        if self.until >= self.end:
+            return None
+        width = 2 * (self.width or 1)
+        at = self.until
+        wider = None if at + width >= self.end else width
+        return replace(self, at=at, known=frozenset(), width=wider, halvings=0, attempt=0)
+
+    def _instant_done(self) -> SeekCursor | None:
+        if self.at + 1 >= self.end:
+            return None
+        return replace(
+            self,
+            at=self.at + 1,
+            known=frozenset(),
+            by=Ask.TIME,
+            after_id=None,
+            token=None,
+            reading=None,
+            empties=0,
+            attempt=0,
+        )
+
+    def _empty(self) -> SeekCursor:
+        """An empty page that says more follows: ask again, then for less, down to one instant; there follow the token."""
+        empties = self.empties + 1
+        if empties >= MAX_EMPTY_PAGES:
+            message = f"the API answered {empties} times in a row with an empty page that has a nextPage; it never ends"
+            raise ContractError(message)
+        again = replace(self, empties=empties, attempt=self.attempt + 1)
+        if empties == 1:
+            return again
+        low, high = self._bounded()
+        span = high - low
+        return replace(again, width=span // 2) if span > 1 else again._start_tokens()
+
+    def _is_here(self, stamp: str | None) -> bool:
+        return stamp is None or stamp == self._instant
+
+    @property
+    def _outside(self) -> str:
+        return (
+            f"the API returned a conversation outside the range {self.question().range_text} that was asked for; it does"
+            " not honour ranges on timestamp"
+        )
+
+    def _checked_span(self, stamps: list[str]) -> tuple[int, int]:
+        """Check a page's order and range, and return the places of its first and last record."""
+        if stamps != sorted(stamps, reverse=self.axis is Axis.NEWEST_FIRST):
+            message = f"the API returned a page out of order ({self.question().range_text}); it does not honour sort"
+            raise ContractError(message)
+        first, last = (self.axis.place(timestamps.parse(stamp)) for stamp in (stamps[0], stamps[-1]))
+        if first < self.at or last >= self.until:
+            raise ContractError(self._outside)
+        return first, last
+
+    def _batch(self, answer: Answer) -> Batch:
+        """Return what is new. Only at the place asked from can a record be known: the rest lies behind it."""
+        ids, stamps = answer.ids, answer.stamps
+        here = timestamps.write(self.axis.place(self.at)) if self.known else None
+        simple = answer.regular and len(set(ids)) == len(ids)
+        if simple and (here is None or not stamps or stamps[0] != here):
+            return Batch(answer.records, ids, stamps)  # type: ignore[arg-type]  # regular: no id is None
+        seen: set[tuple[str, str | None]] = set()
+        batch = _NOTHING()
+        for record, identity, stamp in zip(answer.records, ids, stamps, strict=True):
+            if identity is None or (identity, stamp) in seen or (stamp == here and identity in self.known):
+                continue
+            seen.add((identity, stamp))
+            batch.records.append(record)
+            batch.ids.append(identity)
+            batch.stamps.append(stamp)
+        if isinstance(self.known, set):
+            self.known.update(batch.ids)
+        return batch
+
+
+def _NOTHING() -> Batch:  # noqa: N802 - reads as the constant that lists forbid it to be
+    return Batch([], [], [])
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One reading of an instant by its tokens. It counts when no id came twice and every page but the last was full."""
+
+    number: int = 1
+    previous: set[str] | None = None
+    ids: set[str] = field(default_factory=set)
+    tokens: set[str] = field(default_factory=set)
+    counts: bool = True
+    empties: int = 0
+    short: bool = False
+
+    def add(self, answer: Answer) -> None:
+        """Take note of a page."""
+        if not answer.records:
+            self.empties += 1
+            return
+        new = {identity for identity in answer.ids if identity is not None}
+        if self.short or len(new) != len(answer.ids) or new & self.ids:
+            self.counts = False
+        self.short = len(answer.records) < MAX_PAGE_SIZE
+        self.ids |= new

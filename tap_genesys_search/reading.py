@@ -1,0 +1,418 @@
+"""A range of time to pages in order: which question to ask next, what to keep, what to pass on. Pure: no threads, no I/O.
+
+The range is cut into slices that are read side by side, each by its own seek, and passed on in order. The reading is a
+list of slices in that order; the gaps that nobody reads yet are slices too, of which a piece is cut off when a worker
+asks for something to do. Whoever drives it (`workers.py`) asks `take` for a ticket, hands the answer to `deliver`, and
+collects pages with `pop`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from tap_genesys_search import timestamps
+from tap_genesys_search.pagination import Axis, Batch, Question, SeekCursor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tap_genesys_search.errors import GenesysSearchError
+    from tap_genesys_search.records import Answer
+
+#: Bytes of answers that may wait to be passed on. Decoded, they take three to four times as much.
+BUFFER_BYTES: Final = 8 * 1024 * 1024
+
+#: A slice this many times heavier than planned is cut, so that others can help with the rest of it.
+_HEAVY: Final = 2
+
+#: Pages read ahead for each page collected: one who leaves early has not paid for much.
+_AHEAD: Final = 16
+
+
+@dataclass(slots=True)
+class Page:
+    """What one answer brought, in the order of the reading.
+
+    ``last`` is the place of its last record; everything before it is proven by this page and those before.
+    """
+
+    batch: Batch
+    asked_at: float
+    cursor: SeekCursor
+    last: int
+    size: int
+
+
+@dataclass(slots=True, eq=False)
+class _Slice:
+    """A stretch of the range. It is a gap until a worker takes it.
+
+    ``follows`` is set where it goes on from the ids that the slice before it knew: throwing away the one means throwing
+    away the other.
+    """
+
+    cursor: SeekCursor | None
+    start: int
+    end: int
+    follows: bool = False
+    taken: bool = False
+    ticket: Ticket | None = None
+    pages: deque[Page] = field(default_factory=deque)
+    records: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A question to ask for a slice."""
+
+    question: Question
+    slice: _Slice
+    asked_at: float
+    edge: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a reading is; totals are the API's estimates."""
+
+    total: int | None = None
+    records: int = 0
+    pages: int = 0
+    slices: int = 0
+    reread: int = 0
+    seconds_held: float = 0.0
+
+
+class Reading:
+    """The state of a reading.
+
+    Args:
+        low: First instant of the range, milliseconds since 1970.
+        high: End of the range, exclusive.
+        axis: Its direction.
+        page_size: Records asked for at a time, 1 to 200.
+        slice_records: Records that a slice aims for.
+        max_age: Seconds that a page may wait between being asked for and being collected; older ones are asked for again.
+        workers: How many questions may be under way at once, looked up each time.
+        fix_end: Called once, with the first answer; returns a nearer end for a reading that goes upwards, or None.
+        limit: About how many records will be collected; a hint that keeps workers from reading further.
+    """
+
+    def __init__(
+        self,
+        low: int,
+        high: int,
+        *,
+        axis: Axis = Axis.OLDEST_FIRST,
+        page_size: int = 200,
+        slice_records: int = 4000,
+        max_age: float = 300.0,
+        workers: Callable[[], int] = lambda: 1,
+        fix_end: Callable[[Answer], int | None] = lambda _: None,
+        limit: int | None = None,
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> None:
+        """Begin with one slice, the whole range."""
+        start, end = axis.span(low, high)
+        self.axis = axis
+        self.progress = Progress()
+        self._slices: deque[_Slice] = deque([_Slice(SeekCursor(start, end, axis, page_size), start, end, taken=True)])
+        self._page_size = page_size
+        self._slice_records = slice_records
+        self._max_age = max_age
+        self._workers = workers
+        self._fix_end = fix_end
+        self._limit = limit
+        self._buffer_bytes = buffer_bytes
+        self._buffered = 0
+        self._waiting = 0
+        self._under_way = 0
+        self._page_bytes = 0.0
+        self._pace: float | None = None
+        self._begun = False
+        self._timeless: set[str] = set()
+
+    @property
+    def done(self) -> bool:
+        """Whether every page has been collected."""
+        return not self._slices
+
+    @property
+    def wants_worker(self) -> bool:
+        """Whether one more question could be under way."""
+        return self._under_way < max(1, self._workers())
+
+    # Asking
+
+    def take(self, now: float) -> Ticket | None:
+        """Return the next question, the earliest first; None if there is nothing to ask until an answer or a pop.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        if not self.wants_worker or (not self._begun and self._under_way):
+            return None
+        for index, piece in enumerate(self._slices):
+            if piece.ticket is not None or piece.cursor is None:
+                continue
+            if not self._may_read(piece, is_first=index == 0):
+                return None
+            if not piece.taken:
+                if self._needs_edge(piece):
+                    return self._issue(piece, self._edge_question(piece), now, edge=True)
+                self._cut_off(index)
+            return self._issue(piece, piece.cursor.question(), now)
+        return None
+
+    def _issue(self, piece: _Slice, question: Question, now: float, *, edge: bool = False) -> Ticket:
+        piece.ticket = Ticket(question, piece, now, edge)
+        self._under_way += 1
+        return piece.ticket
+
+    def _may_read(self, piece: _Slice, *, is_first: bool) -> bool:
+        """Tell whether there is room for one more page. The first slice with nothing to pass on always reads: all wait
+        for it."""
+        if is_first and not piece.pages:
+            return True
+        if self._buffered + (self._under_way + 1) * self._page_bytes > self._buffer_bytes:
+            return False
+        if self._waiting + self._under_way >= 1 + _AHEAD * max(0, self.progress.pages - 1):
+            return False
+        if self._limit is None:
+            return True
+        expected = self.progress.records + sum(len(page.batch) for part in self._slices for page in part.pages)
+        return expected + self._under_way * self._page_size < self._limit
+
+    def _cut_off(self, index: int) -> None:
+        """Make a slice of about the aimed-for size out of a gap, and leave the rest of the gap behind it."""
+        gap = self._slices[index]
+        assert gap.cursor is not None  # noqa: S101 - only slices with a question come here
+        gap.taken = True
+        self.progress.slices += 1
+        width = self._slice_width()
+        if width is None or gap.end - gap.start <= width * 1.5:
+            return
+        middle = gap.start + width
+        rest = SeekCursor(middle, gap.end, self.axis, self._page_size)
+        self._slices.insert(index + 1, _Slice(rest, middle, gap.end))
+        gap.cursor = replace(gap.cursor, end=middle)
+        gap.end = middle
+
+    def _slice_width(self) -> int | None:
+        """How much of the axis holds about a slice's records, by what was seen last; None if nothing is known."""
+        if not self._pace or self._workers() <= 1:
+            return None
+        return max(1, int(self._pace * min(self._slice_records, max(self._page_size, self._slice_bytes / self._record_bytes))))
+
+    @property
+    def _slice_bytes(self) -> float:
+        """A slice's share of the buffer."""
+        return self._buffer_bytes / max(1, self._workers())
+
+    @property
+    def _record_bytes(self) -> float:
+        return max(1.0, self._page_bytes / self._page_size)
+
+    def _needs_edge(self, gap: _Slice) -> bool:
+        """Tell whether the gap is open to the past, so that no width fits it until its oldest record is known."""
+        few = self._limit is not None and self._limit <= _HEAVY * self._slice_records
+        return gap.end >= timestamps.END and not few and self._slice_width() is not None
+
+    def _edge_question(self, gap: _Slice) -> Question:
+        low, high = self.axis.span(gap.start, gap.end)
+        opposite = Axis.OLDEST_FIRST if self.axis is Axis.NEWEST_FIRST else Axis.NEWEST_FIRST
+        return Question(low, high, opposite, size=1)
+
+    # Answers
+
+    def deliver(self, ticket: Ticket, answer: Answer) -> None:
+        """Take the answer to a question.
+
+        Raises:
+            ContractError: The answer breaks what the proof rests on.
+        """
+        piece = self._settle(ticket)
+        if piece is None:
+            return
+        if ticket.edge:
+            self._close_edge(piece, answer)
+            return
+        cursor = piece.cursor
+        assert cursor is not None  # noqa: S101 - it had a question
+        if not self._begun:
+            cursor, answer = self._begin(piece, cursor, answer)
+        batch, piece.cursor = cursor.advance(answer)
+        self._drop_timeless(batch)
+        self._note_pace(answer)
+        piece.records += len(batch)
+        piece.bytes += answer.size
+        size = answer.size if len(batch) else 0
+        last = next((s for s in reversed(batch.stamps) if s is not None), None)
+        place = cursor.at if last is None else self.axis.place(timestamps.parse(last))
+        piece.pages.append(Page(batch, ticket.asked_at, cursor, place, size))
+        self._waiting += 1
+        self._buffered += size
+        self._page_bytes = max(size, 0.9 * self._page_bytes + 0.1 * size)
+        if self.progress.slices == 0 or self._is_heavy(piece):
+            self._cut(piece)
+        self.progress.slices = max(1, self.progress.slices)
+        self._drop_finished()
+
+    def refuse(self, ticket: Ticket, error: GenesysSearchError) -> None:
+        """Take a refusal (400): go on another way, or raise it."""
+        self._go_on(ticket, error, SeekCursor.refused)
+
+    def too_slow(self, ticket: Ticket, error: GenesysSearchError) -> None:
+        """Take a time-out that the retries did not cure: ask for less, or raise it."""
+        self._go_on(ticket, error, SeekCursor.narrowed)
+
+    def _go_on(
+        self, ticket: Ticket, error: GenesysSearchError, way: Callable[[SeekCursor], SeekCursor | None]
+    ) -> None:
+        piece = self._settle(ticket)
+        if piece is None:
+            return
+        cursor = None if ticket.edge or piece.cursor is None else way(piece.cursor)
+        if cursor is None:
+            raise error
+        piece.cursor = cursor
+
+    def _settle(self, ticket: Ticket) -> _Slice | None:
+        """Take a ticket back; None if its slice has been thrown away meanwhile."""
+        self._under_way -= 1
+        if ticket.slice.ticket is not ticket:
+            return None
+        ticket.slice.ticket = None
+        return ticket.slice
+
+    def _begin(self, piece: _Slice, cursor: SeekCursor, answer: Answer) -> tuple[SeekCursor, Answer]:
+        """Fix the range's end by the first answer, and plan by its totals."""
+        self._begun = True
+        self.progress.total = answer.total
+        end = self._fix_end(answer)
+        if end is not None:
+            stamps = [None if s is None else timestamps.parse(s) for s in answer.stamps]
+            keep = sum(stamp is None or stamp < end for stamp in stamps)
+            cursor = cursor.clipped(end)
+            piece.end = min(piece.end, end)
+            if keep < len(stamps) and stamps == sorted(stamps, key=lambda s: s or 0):
+                answer = replace(
+                    answer,
+                    records=answer.records[:keep],
+                    ids=answer.ids[:keep],
+                    stamps=answer.stamps[:keep],
+                    token=None,
+                )
+        first = next((s for s in answer.stamps if s is not None), None)
+        if first is not None and answer.total:
+            span = piece.end - self.axis.place(timestamps.parse(first))
+            if piece.end < timestamps.END:
+                self._pace = max(0, span) / answer.total
+        return cursor, answer
+
+    def _note_pace(self, answer: Answer) -> None:
+        """Let the pace (milliseconds for each record) follow what pages show, as widths must follow busy and quiet hours.
+
+        It is a mean of times, not of rates: thousands of records in one instant hardly move it.
+        """
+        stamps = [s for s in (answer.stamps[:1] + answer.stamps[-1:]) if s is not None]
+        if len(stamps) == 2 and answer.more:  # noqa: PLR2004 - a first and a last
+            seen = abs(timestamps.parse(stamps[1]) - timestamps.parse(stamps[0])) / len(answer.stamps)
+            self._pace = seen if self._pace is None else 0.9 * self._pace + 0.1 * seen
+
+    def _close_edge(self, gap: _Slice, answer: Answer) -> None:
+        """The oldest record of an open gap is known: nothing lies beyond it."""
+        stamps = [s for s in answer.stamps if s is not None]
+        if gap.cursor is None:
+            return
+        edge = self.axis.place(timestamps.parse(stamps[0])) + 1 if stamps else gap.start
+        if not answer.records and not answer.more:
+            gap.cursor = None
+            self._drop_finished()
+        elif gap.start < edge < gap.end:
+            gap.end = edge
+            gap.cursor = gap.cursor.clipped(edge)
+        else:
+            gap.taken = True
+
+    def _drop_timeless(self, batch: Batch) -> None:
+        """A record without a usable timestamp lies in no range, so only its id can tell that it came before."""
+        if None not in batch.stamps:
+            return
+        keep = [i for i, s in enumerate(batch.stamps) if s is not None or batch.ids[i] not in self._timeless]
+        self._timeless.update(batch.ids[i] for i in keep if batch.stamps[i] is None)
+        batch.records = [batch.records[i] for i in keep]
+        batch.ids = [batch.ids[i] for i in keep]
+        batch.stamps = [batch.stamps[i] for i in keep]
+
+    def _is_heavy(self, piece: _Slice) -> bool:
+        return piece.records >= _HEAVY * self._slice_records or piece.bytes >= _HEAVY * self._slice_bytes
+
+    def _cut(self, piece: _Slice) -> None:
+        """End a slice at its present place, so that others can help with the rest of it."""
+        width = self._slice_width()
+        if piece.cursor is None or width is None or piece.end - piece.cursor.at <= width:
+            return
+        mine, rest = piece.cursor.cut()
+        if rest is not None:
+            self._slices.insert(self._slices.index(piece) + 1, _Slice(rest, rest.at, rest.end, follows=mine is None))
+            piece.cursor = mine
+            piece.end = rest.at
+
+    # Passing on
+
+    def pop(self, now: float) -> Page | None:
+        """Return the next page in order; None if it is not there yet.
+
+        A page that has waited too long is thrown away with all that was read after it on its strength, and asked for
+        again: a record in it may have changed since, and an older version must not be passed on after a newer one.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        while self._slices and self._slices[0].pages:
+            piece = self._slices[0]
+            page = piece.pages[0]
+            if now - page.asked_at > self._max_age:
+                self._rewind(piece)
+                return None
+            piece.pages.popleft()
+            self._waiting -= 1
+            self._buffered -= page.size
+            self.progress.pages += 1
+            self.progress.records += len(page.batch)
+            self.progress.seconds_held += now - page.asked_at
+            self._drop_finished()
+            if len(page.batch):
+                return page
+        return None
+
+    def _rewind(self, piece: _Slice) -> None:
+        """Go back to the slice's first waiting page; the slices that follow it are thrown away with it."""
+        cursor = piece.pages[0].cursor
+        thrown = self._throw_away(piece)
+        while len(self._slices) > 1 and self._slices[1].follows:
+            following = self._slices[1]
+            thrown |= self._throw_away(following)
+            piece.end = following.end
+            del self._slices[1]
+        piece.cursor = replace(cursor.given_back(thrown), end=piece.end)
+        self._timeless -= thrown
+
+    def _throw_away(self, piece: _Slice) -> set[str]:
+        """Forget what a slice has read and is asking; return the ids of its pages."""
+        ids = {identity for page in piece.pages for identity in page.batch.ids}
+        self._waiting -= len(piece.pages)
+        self._buffered -= sum(page.size for page in piece.pages)
+        self.progress.reread += len(piece.pages)
+        piece.pages.clear()
+        piece.ticket = None
+        piece.records = piece.bytes = 0
+        return ids
+
+    def _drop_finished(self) -> None:
+        while self._slices and self._slices[0].cursor is None and not self._slices[0].pages:
+            self._slices.popleft()

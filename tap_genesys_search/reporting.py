@@ -1,0 +1,42 @@
+"""How a command ends: one line that says what is wrong, and an exit code that tells the kinds apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tap_genesys_search.errors import ConfigurationError, GenesysSearchError
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+
+
+@contextmanager
+def one_line_errors(logger: logging.Logger, exit_code: int | None = None) -> Iterator[None]:
+    """Log what is wrong as one CRITICAL line and leave; the traceback is for DEBUG.
+
+    Args:
+        logger: Where to.
+        exit_code: Instead of the error's own, which tells its kind.
+    """
+    try:
+        yield
+    except GenesysSearchError as error:
+        problem = error
+    except json.JSONDecodeError as error:
+        problem = ConfigurationError(f"a file that was given is no JSON: {error.msg}, line {error.lineno}")
+    except FileNotFoundError as error:
+        problem = ConfigurationError(f"there is no file {error.filename or error}")
+    except BrokenPipeError:
+        problem = GenesysSearchError("whoever reads the output has gone away; its own log says why")
+        # The interpreter flushes stdout once more on its way out, and would complain of the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        return
+    logger.debug("What was raised", exc_info=problem)
+    logger.critical("%s", problem)
+    sys.exit(problem.exit_code if exit_code is None else exit_code)

@@ -1,0 +1,166 @@
+"""The conversations of the search API, incremental by timestamp."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import SchemaDirectory, StreamSchema
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+from typing_extensions import override
+
+from tap_genesys_search import timestamps
+from tap_genesys_search.bookmark import REPLICATION_KEY, Bookmark, Stored, fingerprint
+from tap_genesys_search.pagination import Axis, Batch, SeekCursor
+from tap_genesys_search.paginator import SeekPaginator
+from tap_genesys_search.search import ConversationSearchClient, SearchRun
+from tap_genesys_search.streams import schemas
+from tap_genesys_search.streams.base import GenesysStream
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Iterable
+
+    from singer_sdk.helpers.types import Context, Record
+
+
+class ConversationsStream(GenesysStream[SeekCursor]):
+    """Conversations: read by seeking, several slices at a time, and passed on in order of time."""
+
+    name = "conversations"
+    path = "/api/v2/search"
+    primary_keys = ("id",)
+    replication_key = REPLICATION_KEY
+    is_sorted = True
+    # A lookback reads again below the bookmark, which the SDK's check takes for disorder; the order of pages is checked
+    # where they are read.
+    check_sorted = False
+    # Keys that the schema does not name stay in the record.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    # STATE is written where a page ends.
+    STATE_MSG_FREQUENCY = sys.maxsize
+    schema: ClassVar[StreamSchema[str]] = StreamSchema(SchemaDirectory(schemas))  # type: ignore[assignment]
+
+    # The SDK's shape: what its own request loop would use. `get_records` reads the same way with many cursors.
+
+    @override
+    def get_new_paginator(self) -> SeekPaginator:
+        settings = self.settings
+        end = timestamps.END if settings.end is None else settings.end
+        start = timestamps.BEGIN if settings.start is None else settings.start
+        return SeekPaginator(SeekCursor(start, end, Axis.OLDEST_FIRST, settings.page_size))
+
+    @override
+    def prepare_request_payload(self, context: Context | None, next_page_token: SeekCursor | None) -> dict[str, Any]:
+        cursor = next_page_token or self.get_new_paginator().current_value
+        return cursor.question().body(self.settings.query)
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> datetime.datetime | None:
+        """None: what caps the bookmark is the run's start by the platform's clock, not by this machine's."""
+        return None
+
+    # Reading
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[Record]:
+        """Yield the conversations in order of time, and write STATE after each page.
+
+        Raises:
+            GenesysSearchError: What stopped the run; what has been yielded stands in the last STATE.
+        """
+        settings = self.settings
+        with ConversationSearchClient.from_settings(settings, auth=self.auth, on_request=self.log_request) as client:
+            if self.ABORT_AT_RECORD_COUNT is not None:
+                self._log_glimpse(client)
+            bookmark = self._bookmark()
+            run = SearchRun(
+                client,
+                settings.query,
+                bookmark.start,
+                settings.end,
+                limit=None if bookmark.previous is not None else self._limit,
+                logger=self.logger,
+            )
+            if run.is_empty:
+                self.logger.info(
+                    "Nothing to read: the range begins at %s, which is not over yet", timestamps.write(bookmark.start)
+                )
+                return
+            yield from self._read(run, bookmark)
+
+    @property
+    def _limit(self) -> int | None:
+        limits = [n for n in (self.settings.max_results, self.ABORT_AT_RECORD_COUNT) if n is not None]
+        return min(limits, default=None)
+
+    @property
+    def _is_incremental(self) -> bool:
+        return self.replication_method == REPLICATION_INCREMENTAL
+
+    def _bookmark(self) -> Bookmark:
+        settings = self.settings
+        # Takes the SDK's markers of this run out of the state: STATE stays as it was stored until it advances.
+        self.state_manager.finalize_state(self.stream_state)
+        bookmark = Bookmark(
+            Stored.from_state(self.stream_state) if self._is_incremental else Stored(),
+            source=fingerprint(settings.base_url, settings.client_id, settings.query),
+            start_date=settings.start,
+            lookback=settings.lookback_seconds * 1000,
+            on_source_change=settings.on_source_change,
+        )
+        if bookmark.warning:
+            self.logger.warning("%s", bookmark.warning)
+        return bookmark
+
+    def _read(self, run: SearchRun, bookmark: Bookmark) -> Iterable[Record]:
+        left = self.settings.max_results
+        for page in run.pages():
+            bookmark.begin(run.run_start)
+            batch, left = _limited(page.batch, left, bookmark.previous)
+            yield from batch.records
+            newest = next((s for s in reversed(batch.stamps) if s is not None), None)
+            if newest is not None and bookmark.emitted(timestamps.parse(newest)):
+                self._advance(bookmark)
+            if left == 0:
+                self.logger.info("max_results is reached; the next run goes on from here")
+                return
+        bookmark.begin(run.run_start)
+        if bookmark.finished(run.high):
+            self._advance(bookmark)
+
+    def _advance(self, bookmark: Bookmark) -> None:
+        if not self._is_incremental:
+            return
+        self.stream_state.update(bookmark.state())
+        self.state_manager.is_flushed = False
+        # The records of a batch are not out before its BATCH message; the SDK writes STATE after that.
+        if self.get_batch_config(self.config) is None:
+            self._write_state_message()
+
+    def _log_glimpse(self, client: ConversationSearchClient) -> None:
+        glimpse = client.glimpse(self.settings.query)
+        self.logger.info(
+            "Connected to %s: about %s conversations match the query, the newest is of %s",
+            self.settings.base_url,
+            "an unknown number of" if glimpse.total is None else f"{glimpse.total:,}",
+            glimpse.newest or "no time (there is none)",
+        )
+
+    @override
+    def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
+        """Leave the bookmark alone: it advances by pages, and not while a lookback is read again."""
+
+
+def _limited(batch: Batch, left: int | None, bookmark: int | None) -> tuple[Batch, int | None]:
+    """Cut a batch where as many records newer than the bookmark have been passed on as `max_results` allows."""
+    if left is None:
+        return batch, None
+    counts = bookmark is None
+    for index, stamp in enumerate(batch.stamps):
+        if counts or (stamp is not None and bookmark is not None and timestamps.parse(stamp) > bookmark):
+            if left == 0:
+                return Batch(batch.records[:index], batch.ids[:index], batch.stamps[:index]), 0
+            left -= 1
+    return batch, left

@@ -1,0 +1,134 @@
+"""Threads that ask a reading's questions side by side, and hand its pages on in order."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from tap_genesys_search.errors import QueryError, SearchTimeoutError
+from tap_genesys_search.pagination import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tap_genesys_search.clock import Clock
+    from tap_genesys_search.pagination import Question
+    from tap_genesys_search.reading import Page, Reading, Ticket
+    from tap_genesys_search.records import Answer
+
+    Sleep = Callable[[float], None]
+
+#: Seconds that `close` waits for searches under way. Threads that are still waiting for an answer then end by themselves.
+_PATIENCE: Final = 2.0
+
+
+class CancelledError(Exception):
+    """The reading was left while this worker was waiting."""
+
+
+class Workers:
+    """Drives a reading with threads.
+
+    Args:
+        reading: What to read.
+        ask: Asks one question; its second argument sleeps, and raises `CancelledError` once the reading is left.
+        clock: Monotonic time.
+        at_most: Never more threads than this.
+    """
+
+    def __init__(
+        self, reading: Reading, ask: Callable[[Question, Sleep], Answer], clock: Clock, *, at_most: int
+    ) -> None:
+        """Start nothing yet."""
+        self._reading = reading
+        self._ask = ask
+        self._clock = clock
+        self._at_most = at_most
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+
+    def pages(self) -> Iterator[Page]:
+        """Yield the pages in order.
+
+        Raises:
+            GenesysSearchError: What a worker met with; everything that was read in order before it has been yielded.
+        """
+        try:
+            while True:
+                with self._changed:
+                    page = self._reading.pop(self._clock.monotonic())
+                    while page is None and not self._reading.done and self._failure is None:
+                        self._staff()
+                        self._changed.notify_all()
+                        self._changed.wait()
+                        page = self._reading.pop(self._clock.monotonic())
+                    if page is None:
+                        break
+                    self._changed.notify_all()
+                yield page
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the threads: at once where they wait, with their answer where they ask."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        deadline = self._clock.monotonic() + _PATIENCE
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
+
+    def _staff(self) -> None:
+        """Start one more thread where all are busy; called with the lock held."""
+        if self._idle == 0 and len(self._threads) < self._at_most and self._reading.wants_worker:
+            thread = threading.Thread(target=self._work, name=f"search-{len(self._threads) + 1}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        try:
+            while (ticket := self._next_ticket()) is not None:
+                try:
+                    answer = self._ask(ticket.question, self._sleep)
+                except SearchTimeoutError as error:
+                    with self._changed:
+                        self._reading.too_slow(ticket, error)
+                except QueryError as error:
+                    if ticket.question.by is Ask.TIME:
+                        raise
+                    with self._changed:
+                        self._reading.refuse(ticket, error)
+                else:
+                    with self._changed:
+                        self._reading.deliver(ticket, answer)
+        except CancelledError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - it is raised again by the thread that reads
+            with self._changed:
+                self._failure = self._failure or error
+                self._stop.set()
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _next_ticket(self) -> Ticket | None:
+        with self._changed:
+            self._changed.notify_all()
+            while not self._stop.is_set():
+                ticket = self._reading.take(self._clock.monotonic())
+                if ticket is not None:
+                    self._staff()
+                    return ticket
+                self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+        return None
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise CancelledError

@@ -1,0 +1,79 @@
+"""An index as the search contract describes it, in memory: what the reading code is tested against without HTTP."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+from tap_genesys_search import timestamps
+from tap_genesys_search.pagination import Ask, Axis, Question
+from tap_genesys_search.records import Answer
+
+
+@dataclass
+class Index:
+    """Conversations by id; answers questions the way the API would.
+
+    ``id_ranges`` says whether sorting and ranges by conversationId are honoured; ``stable_ties`` whether conversations
+    that share a timestamp come in one order; ``depth`` is how deep tokens lead.
+    """
+
+    rng: random.Random
+    stamps: dict[str, int] = field(default_factory=dict)
+    id_ranges: bool = True
+    stable_ties: bool = False
+    depth: int = 10_000
+    searches: int = 0
+
+    def answer(self, question: Question, *, total_error: float = 0.0, served_at: int | None = None) -> Answer | None:
+        """Return a page, or None where the API would refuse to page so deep."""
+        self.searches += 1
+        hits = [(stamp, key) for key, stamp in self.stamps.items() if question.low <= stamp < question.high]
+        if not self.stable_ties:
+            self.rng.shuffle(hits)
+        if question.by is Ask.NO_ID:
+            hits = []
+        if question.by is Ask.ID and self.id_ranges:
+            hits = sorted((hit for hit in hits if hit[1] > (question.after_id or "")), key=lambda hit: hit[1])
+        else:
+            hits.sort(key=lambda hit: hit[0], reverse=question.axis is Axis.NEWEST_FIRST)
+        page = int(question.token) if question.token else 1
+        if page * question.size > self.depth:
+            return None
+        shown = hits[(page - 1) * question.size : page * question.size]
+        texts = [timestamps.write(stamp) for stamp, _ in shown]
+        return Answer(
+            records=[{"id": key, "timestamp": text} for (_, key), text in zip(shown, texts, strict=True)],
+            ids=[key for _, key in shown],
+            stamps=list(texts),
+            token=str(page + 1) if len(hits) > page * question.size else None,
+            total=max(0, int(len(hits) * (1 + total_error))),
+            size=300 * len(shown),
+            served_at=served_at,
+        )
+
+
+class SortedIndex:
+    """The same for many conversations that stay where they are: no work that grows with their number."""
+
+    def __init__(self, stamps: list[int]) -> None:
+        """Take the timestamps in ascending order."""
+        self.stamps = stamps
+        self.searches = 0
+
+    def answer(self, question: Question) -> Answer:
+        """Return a page."""
+        self.searches += 1
+        low, high = bisect_left(self.stamps, question.low), bisect_left(self.stamps, question.high)
+        places = range(low, high) if question.axis is Axis.OLDEST_FIRST else range(high - 1, low - 1, -1)
+        shown = list(places[: question.size])
+        texts = [timestamps.write(self.stamps[place]) for place in shown]
+        return Answer(
+            records=[{"id": f"c{place:08d}", "timestamp": text} for place, text in zip(shown, texts, strict=True)],
+            ids=[f"c{place:08d}" for place in shown],
+            stamps=list(texts),
+            token="next" if len(places) > question.size else None,
+            total=len(places),
+            size=300 * len(shown),
+        )

@@ -1,0 +1,272 @@
+"""Every fault is visible to a client."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tap_genesys_search.sandbox import Faults
+
+from .api import BY_ID, Api, until
+
+if TYPE_CHECKING:
+    from .conftest import Sandbox
+
+
+def test_a_window_limits_searches(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(requests_per_minute=300, rate_window_seconds=1))
+    answers = [api.ask(size=1) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
+    assert [answer.headers["inin-ratelimit-count"] for answer in answers] == ["1", "2", "3", "4", "5", "5", "5"]
+    assert answers[0].headers["inin-ratelimit-allowed"] == "5"
+    assert answers[0].headers["inin-ratelimit-reset"] == "1"
+    assert answers[-1].headers["Retry-After"] == "1"
+    assert answers[-1].json()["status"] == 429
+    until(lambda: api.ask(size=1).status_code == 200)
+    assert server.stats["status_429"] >= 2
+
+
+def test_another_client_uses_its_share_and_headers_may_be_silent(sandbox: Sandbox) -> None:
+    faults = Faults(requests_per_minute=10, another_client_share=0.6, rate_headers=False)
+    _, api = sandbox(faults=faults)
+    answers = [api.ask(size=1) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200] * 4 + [429]
+    assert not [name for answer in answers for name in answer.headers if name.lower().startswith("inin-ratelimit")]
+
+
+def test_a_token_bucket_limits_searches(sandbox: Sandbox) -> None:
+    _, api = sandbox(faults=Faults(bucket_rate=5, bucket_burst=3))
+    answers = [api.ask(size=1) for _ in range(5)]
+    assert [answer.status_code for answer in answers][:3] == [200] * 3
+    assert answers[-1].status_code == 429
+    assert answers[-1].headers["Retry-After"] == "1"
+    time.sleep(0.25)
+    assert api.ask(size=1).status_code == 200
+
+
+@pytest.mark.parametrize("style", ["seconds", "date", "none", "mixed"])
+def test_retry_after_has_styles(sandbox: Sandbox, style: str) -> None:
+    _, api = sandbox(faults=Faults(p_429=1, retry_after=style, retry_after_seconds=7))
+    told = [api.ask().headers.get("Retry-After") for _ in range(12)]
+    kinds = {"none" if each is None else "seconds" if each.isdecimal() else "date" for each in told}
+    assert kinds == ({"none", "seconds", "date"} if style == "mixed" else {style})
+    for each in told:
+        if each is not None and each.isdecimal():
+            assert each == "7"
+        elif each is not None:
+            assert 5 < parsedate_to_datetime(each).timestamp() - time.time() <= 9
+
+
+def test_server_errors_and_outages(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(p_5xx=1))
+    assert {api.ask().status_code for _ in range(30)} == {500, 502, 503, 504}
+    server.faults.merge({"p_5xx": 0, "outage": True})
+    assert {api.ask().status_code for _ in range(5)} == {503}
+    assert api.ask_token().status_code == 200
+    server.faults.token_faults = True
+    assert api.ask_token().status_code == 503
+
+
+def test_a_proxy_answers_html(sandbox: Sandbox) -> None:
+    _, api = sandbox(faults=Faults(p_html=1))
+    answers = [api.ask() for _ in range(12)]
+    assert {answer.status_code for answer in answers} == {200, 502}
+    assert {answer.headers["Content-Type"] for answer in answers} == {"text/html"}
+    assert all(answer.text.startswith("<!DOCTYPE html>") for answer in answers)
+
+
+def test_connections_drop_without_an_answer(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(p_drop=1))
+    with pytest.raises(requests.exceptions.ConnectionError):
+        api.ask()
+    server.faults.p_drop = 0
+    assert api.ask().status_code == 200
+    assert server.stats["fault_drop"] == 1
+
+
+def test_bodies_are_cut_off(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(p_half_body=1))
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+        api.ask()
+    server.faults.p_half_body = 0
+    assert len(api.search()["results"]) == 200
+
+
+def test_answers_hang_and_a_stop_does_not_wait_for_them(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(p_hang=1, hang_seconds=60))
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        api.ask(timeout=0.2)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(api.ask, timeout=20)
+        until(lambda: server.stats["fault_hang"] == 2)
+        before = time.monotonic()
+        server.stop()
+        assert time.monotonic() - before < 2
+        assert isinstance(waiting.exception(), requests.exceptions.ConnectionError)
+
+
+def test_an_answer_comes_after_it_hung(sandbox: Sandbox) -> None:
+    _, api = sandbox(faults=Faults(p_hang=1, hang_seconds=0.2))
+    before = time.monotonic()
+    assert len(api.search()["results"]) == 200
+    assert time.monotonic() - before >= 0.2
+
+
+def test_latency_and_requests_in_flight(sandbox: Sandbox) -> None:
+    server, _ = sandbox(faults=Faults(latency_ms=100))
+
+    def timed(api: Api) -> float:
+        with api:
+            before = time.monotonic()
+            api.search()
+            return time.monotonic() - before
+
+    with ThreadPoolExecutor(4) as pool:
+        assert min(pool.map(timed, [Api(server) for _ in range(4)])) >= 0.1
+    assert server.stats["max_in_flight"] >= 2
+
+
+def test_empty_pages_carry_a_token(sandbox: Sandbox) -> None:
+    _, api = sandbox(faults=Faults(p_empty_with_token=1))
+    for number in (1, 5):
+        page = api.search(page=number)
+        assert page["results"] == []
+        assert page["nextPage"]
+
+
+def test_wide_ranges_come_empty_or_time_out(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(empty_above_seconds=86_400))
+    wide = "(*) AND timestamp:[2026-10-01T00:00:00.000Z TO 2026-10-04T00:00:00.000Z}"
+    narrow = "(*) AND timestamp:[2026-10-01T00:00:00.000Z TO 2026-10-02T00:00:00.000Z}"
+    assert (api.search(wide)["results"], "nextPage" in api.search(wide)) == ([], True)
+    assert api.search(narrow)["results"]
+    server.faults.merge({"empty_above_seconds": 0, "timeout_above_seconds": 86_400})
+    assert api.ask(wide).status_code == 504
+    assert api.search(narrow)["results"]
+
+
+def test_pages_have_a_depth_cap(sandbox: Sandbox) -> None:
+    _, api = sandbox(faults=Faults(depth_cap=400))
+    second = api.search(page=api.search()["nextPage"])
+    answer = api.ask(page=second["nextPage"])
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "pagination.limit"
+    assert answer.json()["message"] == "Pagination may not exceed 400 results"
+
+
+def test_a_token_request_meets_faults_only_when_told(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(p_drop=1))
+    assert api.ask_token().status_code == 200
+    server.faults.token_faults = True
+    with pytest.raises(requests.exceptions.ConnectionError):
+        api.ask_token()
+
+
+def test_lies_about_order_and_range(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(ignore_sort=True))
+    stamps = [record["timestamp"] for record in api.search()["results"]]
+    assert stamps == sorted(stamps, reverse=True)
+    server.faults.merge({"ignore_sort": False, "ignore_range": True})
+    assert api.search("(*) AND timestamp:[2019-01-01T00:00:00Z TO 2019-01-02T00:00:00Z}")["results"]
+
+
+def test_lies_about_pages(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(ignore_size=True))
+    assert len(api.search()["results"]) == 50
+    server.faults.merge({"ignore_size": False, "endless": True})
+    assert "nextPage" in api.search(page=99)
+    server.faults.merge({"endless": False, "repeat_token": True})
+    token = api.search()["nextPage"]
+    assert api.search(page=token)["nextPage"] == token
+    server.faults.merge({"repeat_token": False, "duplicate_ids": True})
+    for size in (200, 2, 1):
+        page = api.search(size=size)
+        assert len({record["id"] for record in page["results"]}) == len(page["results"]) - 1
+
+
+def test_lies_about_ids(sandbox: Sandbox) -> None:
+    server, api = sandbox(faults=Faults(sort_by_id_off=True))
+    assert (api.ask(sort=BY_ID).status_code, api.ask(sort=BY_ID).json()["code"]) == (400, "invalid.sort")
+    instant = "(*) AND timestamp:[2026-10-01T00:00:00.000Z TO *] AND conversationId:{conv-8 TO *]"
+    honest = api.search(instant)["results"]
+    assert all(record["id"] > "conv-8" for record in honest)
+    server.faults.id_range_ignored = True
+    assert any(record["id"] < "conv-8" for record in api.search(instant)["results"])
+
+
+def test_an_error_may_come_as_200(sandbox: Sandbox) -> None:
+    _, api = sandbox(faults=Faults(error_body_200=True))
+    answer = api.ask()
+    assert answer.status_code == 200
+    assert answer.json()["status"] == 500
+    assert "results" not in answer.json()
+
+
+def _course(api: Api) -> list[Any]:
+    seen: list[Any] = []
+    for _ in range(60):
+        try:
+            answer = api.ask(size=1, timeout=2)
+            seen.append((answer.status_code, answer.headers.get("Content-Type"), answer.headers.get("Retry-After")))
+        except requests.exceptions.RequestException as error:
+            seen.append(type(error).__name__)
+    return seen
+
+
+def test_the_same_seed_brings_the_same_faults(sandbox: Sandbox) -> None:
+    def faults(seed: int) -> Faults:
+        mixed = "mixed"
+        return Faults(seed=seed, p_429=0.2, p_5xx=0.2, p_html=0.1, p_drop=0.1, p_half_body=0.1, retry_after=mixed)
+
+    courses = []
+    for seed in (1, 1, 2):
+        server, api = sandbox(faults=faults(seed))
+        courses.append([str(each)[:40] for each in _course(api) if "GMT" not in str(each)])
+        assert server.stats["searches"] >= 60
+    assert courses[0] == courses[1]
+    assert courses[0] != courses[2]
+    assert len(set(courses[0])) > 6
+
+
+def test_faults_change_by_the_admin_route(sandbox: Sandbox) -> None:
+    _, api = sandbox()
+    changed = api.admin("faults", {"p_5xx": 1, "retry_after": "date"})
+    assert (changed["p_5xx"], changed["retry_after"], changed["p_429"]) == (1, "date", 0)
+    assert api.ask().status_code >= 500
+    assert api.admin("faults")["p_5xx"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"p_teapot": 1}, "unknown fault 'p_teapot'"),
+        ({"p_429": 2}, "p_429 must be from 0 to 1"),
+        ({"p_429": "1"}, "p_429 must be a number"),
+        ({"latency_ms": -1}, "latency_ms must not be negative"),
+        ({"retry_after": "soon"}, "retry_after must be one of"),
+        ({"outage": 1}, "outage must be true or false"),
+        ({"depth_cap": 1.5}, "depth_cap must be a whole number"),
+        ([1], "must be a JSON object"),
+    ],
+)
+def test_a_wrong_fault_changes_nothing(sandbox: Sandbox, change: object, told: str) -> None:
+    _, api = sandbox()
+    before = api.admin("faults")
+    sent = {"outage": True, **change} if isinstance(change, dict) else change
+    answer = api.session.post(f"{api.base_url}/admin/faults", json=sent, timeout=5)
+    assert answer.status_code == 400
+    assert told in answer.json()["message"]
+    assert api.admin("faults") == before
+
+
+def test_a_wrong_fault_is_refused_by_the_constructor() -> None:
+    with pytest.raises(ValueError, match="p_drop must be from 0 to 1"):
+        Faults(p_drop=1.5)
+    with pytest.raises(ValueError, match="hang_seconds must not be negative"):
+        Faults(hang_seconds=-math.pi)
