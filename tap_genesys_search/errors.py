@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LONGEST_QUOTE: Final = 300
 _LONGEST_ID: Final = 80
 _USERINFO: Final = re.compile(r"(?<=//)[^/\s]*@")
-_CREDENTIAL: Final = re.compile(r"\b(bearer|basic)\s+(?=\S*\d)[\w.~+/=-]{8,}", re.IGNORECASE)
+_CREDENTIAL: Final = re.compile(r"\b(bearer|basic)\s+(?=\S*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
 _NAMED_SECRET: Final = re.compile(r"""\b(access_token|client_secret)(["']?\s*[=:]\s*["']?)[^\s"'&,}]+""", re.IGNORECASE)
 
 

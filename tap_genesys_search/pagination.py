@@ -248,7 +248,7 @@ class SeekCursor:
         first, last = self._checked_span(stamps)
         batch = self._batch(answer)
         if not answer.more:
-            return batch, self._range_done()
+            return batch, replace(self, empties=0)._range_done()
         at_last = {i for i, s in zip(answer.ids, answer.stamps, strict=True) if s == stamps[-1] and i is not None}
         fresh = replace(self, at=last, known=frozenset(at_last), halvings=0, empties=0, attempt=0)
         if first != last:
@@ -318,6 +318,7 @@ class SeekCursor:
     def _instant_done(self) -> SeekCursor | None:
         if self.at + 1 >= self.end:
             return None
+        read = self.reading
         return replace(
             self,
             at=self.at + 1,
@@ -326,7 +327,7 @@ class SeekCursor:
             after_id=None,
             token=None,
             reading=None,
-            empties=0,
+            empties=self.empties + read.empties if read and not read.ids else 0,
             attempt=0,
         )
 
@@ -367,7 +368,7 @@ class SeekCursor:
         """Return what is new. Only at the place asked from can a record be known: the rest lies behind it."""
         ids, stamps = answer.ids, answer.stamps
         here = timestamps.write(self.axis.place(self.at)) if self.known else None
-        simple = answer.regular and len(set(ids)) == len(ids)
+        simple = answer.regular and isinstance(self.known, frozenset) and len(set(ids)) == len(ids)
         if simple and (here is None or not stamps or stamps[0] != here):
             return Batch(answer.records, ids, stamps)  # type: ignore[arg-type]  # regular: no id is None
         seen: set[tuple[str, str | None]] = set()

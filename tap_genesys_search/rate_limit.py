@@ -103,7 +103,7 @@ class _Window:
     def tell(self, count: int, allowed: int, reset: float, now: float) -> None:
         """Take what an answer says."""
         end = now + reset
-        tolerance = max(self.length / 2, _ROUNDING / 2)
+        tolerance = max(self.length / 2, _ROUNDING)
         self.length = max(self.length, reset)
         if end < self._earliest - tolerance:
             return  # a late answer from a window that is over

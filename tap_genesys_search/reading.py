@@ -35,7 +35,8 @@ _AHEAD: Final = 16
 class Page:
     """What one answer brought, in the order of the reading.
 
-    ``last`` is the place of its last record; everything before it is proven by this page and those before.
+    ``last`` is the place of its last record; everything before it is proven by this page and those before. ``again``
+    is set where it was asked for again because it had waited too long: it was handed on as soon as it came.
     """
 
     batch: Batch
@@ -43,6 +44,7 @@ class Page:
     cursor: SeekCursor
     last: int
     size: int
+    again: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -134,6 +136,7 @@ class Reading:
         self._pace: float | None = None
         self._begun = False
         self._timeless: set[str] = set()
+        self._rewound: _Slice | None = None
 
     @property
     def done(self) -> bool:
@@ -252,7 +255,8 @@ class Reading:
         size = answer.size if len(batch) else 0
         last = next((s for s in reversed(batch.stamps) if s is not None), None)
         place = cursor.at if last is None else self.axis.place(timestamps.parse(last))
-        piece.pages.append(Page(batch, ticket.asked_at, cursor, place, size))
+        piece.pages.append(Page(batch, ticket.asked_at, cursor, place, size, again=piece is self._rewound))
+        self._rewound = None if piece is self._rewound else self._rewound
         self._waiting += 1
         self._buffered += size
         self._page_bytes = max(size, 0.9 * self._page_bytes + 0.1 * size)
@@ -275,6 +279,9 @@ class Reading:
         piece = self._settle(ticket)
         if piece is None:
             return
+        if ticket.edge and way is SeekCursor.narrowed:
+            piece.taken = True
+            return
         cursor = None if ticket.edge or piece.cursor is None else way(piece.cursor)
         if cursor is None:
             raise error
@@ -295,15 +302,16 @@ class Reading:
         end = self._fix_end(answer)
         if end is not None:
             stamps = [None if s is None else timestamps.parse(s) for s in answer.stamps]
-            keep = sum(stamp is None or stamp < end for stamp in stamps)
+            known = [stamp for stamp in stamps if stamp is not None]
+            keep = [index for index, stamp in enumerate(stamps) if stamp is None or stamp < end]
             cursor = cursor.clipped(end)
             piece.end = min(piece.end, end)
-            if keep < len(stamps) and stamps == sorted(stamps, key=lambda s: s or 0):
+            if end <= cursor.at or (len(keep) < len(stamps) and known == sorted(known)):
                 answer = replace(
                     answer,
-                    records=answer.records[:keep],
-                    ids=answer.ids[:keep],
-                    stamps=answer.stamps[:keep],
+                    records=[answer.records[index] for index in keep],
+                    ids=[answer.ids[index] for index in keep],
+                    stamps=[answer.stamps[index] for index in keep],
                     token=None,
                 )
         first = next((s for s in answer.stamps if s is not None), None)
@@ -368,7 +376,8 @@ class Reading:
         """Return the next page in order; None if it is not there yet.
 
         A page that has waited too long is thrown away with all that was read after it on its strength, and asked for
-        again: a record in it may have changed since, and an older version must not be passed on after a newer one.
+        again: a record in it may have changed since, and an older version must not be passed on after a newer one. The
+        second answer is passed on however long it took, or answers that take longer than that would never end.
 
         Args:
             now: Monotonic seconds.
@@ -376,7 +385,7 @@ class Reading:
         while self._slices and self._slices[0].pages:
             piece = self._slices[0]
             page = piece.pages[0]
-            if now - page.asked_at > self._max_age:
+            if now - page.asked_at > self._max_age and not page.again:
                 self._rewind(piece)
                 return None
             piece.pages.popleft()
@@ -393,6 +402,7 @@ class Reading:
     def _rewind(self, piece: _Slice) -> None:
         """Go back to the slice's first waiting page; the slices that follow it are thrown away with it."""
         cursor = piece.pages[0].cursor
+        self._rewound = piece
         thrown = self._throw_away(piece)
         while len(self._slices) > 1 and self._slices[1].follows:
             following = self._slices[1]

@@ -132,7 +132,10 @@ def _decode(body: bytes) -> Any:  # noqa: ANN401 - whatever JSON the API sent
         body = _flattened(body)
     try:
         document = _decoder.decode(body)
-    except msgspec.DecodeError:
+    except RecursionError:
+        # Brackets inside strings can hide depth from the cheap look.
+        return _decode(_flattened(body))
+    except (msgspec.DecodeError, UnicodeDecodeError):
         # Bad UTF-8 and lone surrogates read the same as a cut body here, so the second decoder has to tell them apart.
         try:
             document = json.loads(body.decode(errors="replace"), parse_float=Decimal, parse_constant=lambda _: None)

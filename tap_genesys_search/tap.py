@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Tap
-from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
@@ -15,6 +14,7 @@ from tap_genesys_search.errors import ConfigurationError, StateError
 from tap_genesys_search.reporting import one_line_errors
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, Settings
 from tap_genesys_search.streams import ConversationsStream
+from tap_genesys_search.writer import PageWriter
 
 if TYPE_CHECKING:
     from singer_sdk import Stream
@@ -34,7 +34,7 @@ class TapGenesysSearch(Tap):
 
     name = "tap-genesys-search"
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_JSONSCHEMA
-    message_writer_class = MsgSpecWriter
+    message_writer_class = PageWriter
 
     def __init__(self, *, validate_config: bool = True, **kwargs: Any) -> None:
         """Read and check the settings.
@@ -51,6 +51,8 @@ class TapGenesysSearch(Tap):
             raise
         if validate_config:
             Settings.from_config(self.config)
+        if isinstance(self.message_writer, PageWriter):
+            self.message_writer.defer_signals()
 
     @override
     def discover_streams(self) -> list[Stream]:

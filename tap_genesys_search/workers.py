@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search.errors import QueryError, SearchTimeoutError
@@ -87,14 +88,14 @@ class Workers:
         """Start one more thread where all are busy; called with the lock held."""
         if self._idle == 0 and len(self._threads) < self._at_most and self._reading.wants_worker:
             thread = threading.Thread(target=self._work, name=f"search-{len(self._threads) + 1}", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def _work(self) -> None:
         try:
             while (ticket := self._next_ticket()) is not None:
                 try:
-                    answer = self._ask(ticket.question, self._sleep)
+                    answer = self._ask(ticket.question, partial(self._sleep, ticket))
                 except SearchTimeoutError as error:
                     with self._changed:
                         self._reading.too_slow(ticket, error)
@@ -129,6 +130,8 @@ class Workers:
                 self._idle -= 1
         return None
 
-    def _sleep(self, seconds: float) -> None:
+    def _sleep(self, ticket: Ticket, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise CancelledError
+        # What was waited before asking is no age of the answer.
+        ticket.asked_at = self._clock.monotonic()

@@ -84,6 +84,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers POST through the server's ``answer``, and keeps what was asked."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Server
 
     def do_POST(self) -> None:
@@ -94,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
         """Send a whole answer; header names are written with ``_`` for ``-``."""
-        self.send_response(status)
+        self.send_response_only(status)
         for name, value in {"Content_Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from singer_sdk.authenticators import OAuthAuthenticator
+from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedException
 from singer_sdk.metrics import Metric, Point, Status, Tag
 from singer_sdk.streams import RESTStream
 from typing_extensions import override
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import requests
 
 _FIRST_ERROR = 400
+#: Our own errors end as one line that says more; a test run (``--test``) ends with the SDK's.
+_NO_NEWS = (GenesysSearchError, AbortedSyncFailedException, AbortedSyncPausedException)
 _TToken = TypeVar("_TToken")
 
 
@@ -71,8 +74,8 @@ class GenesysStream(RESTStream[_TToken]):
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        """Leave out the SDK's line about an unhandled error where the error says itself, at the end, what is wrong."""
-        if level < logging.ERROR or not isinstance(sys.exc_info()[1], GenesysSearchError):
+        """Leave out the SDK's line about an unhandled error where there is none, or one that says itself what is wrong."""
+        if level < logging.ERROR or not isinstance(sys.exc_info()[1], _NO_NEWS):
             super().log(message, *args, level=level, **kwargs)
 
     def log_request(self, seconds: float, status: int) -> None:

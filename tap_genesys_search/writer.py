@@ -1,0 +1,122 @@
+"""Singer messages on stdout: a page of RECORD lines in one go, and never half a line."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import select
+import signal
+import stat
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from singer_sdk.contrib.msgspec import MsgSpecWriter, enc_hook
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from singer_sdk.singerlib.encoding.simple import Message
+
+    from tap_genesys_search.records import Record
+
+#: Seconds after SIGTERM for which a reader may take nothing before its pipe is given up, half a line or not.
+PATIENCE: Final = 30.0
+
+#: What a pipe that polls as writable takes without blocking (POSIX: at least 512; Linux and macOS: more than this).
+_PIPE_BUF: Final = min(4096, select.PIPE_BUF)
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
+
+
+class _RecordLine(msgspec.Struct, tag_field="type", tag="RECORD"):
+    stream: str
+    record: dict[str, Any]
+    time_extracted: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageMessage:
+    """RECORD messages of one stream that are written together."""
+
+    stream: str
+    records: list[Record]
+
+    def encode(self) -> bytes:
+        """Return one line for each record."""
+        now = datetime.datetime.now(datetime.UTC).isoformat()
+        return _encoder.encode_lines([_RecordLine(self.stream, record, now) for record in self.records])
+
+
+class PageWriter(MsgSpecWriter):
+    """The SDK's msgspec writer, and pages.
+
+    While it writes, SIGINT and SIGTERM wait for the end of the line (`defer_signals`): the handler's own STATE message
+    would else land in the middle of one.
+    """
+
+    def __init__(self) -> None:
+        """Write to stdout."""
+        super().__init__()
+        self._writing = False
+        self._pending: tuple[int, float] | None = None
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def defer_signals(self) -> None:
+        """Put the present handlers of SIGINT and SIGTERM behind the end of what is being written."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if callable(handler) and handler != self._on_signal:
+                self._handlers[number] = handler
+                signal.signal(number, self._on_signal)
+
+    @override
+    def write_message(self, message: Message | PageMessage) -> None:
+        data = message.encode() if isinstance(message, PageMessage) else self.format_message(message)
+        self._writing = True
+        try:
+            self._write(data)
+        finally:
+            self._writing = False
+            pending, self._pending = self._pending, None
+        if pending is not None:
+            self._handlers[pending[0]](pending[0], None)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self._writing:
+            self._handlers[number](number, frame)
+        elif self._pending is None:
+            self._pending = (number, time.monotonic())
+
+    def _write(self, data: bytes | bytearray) -> None:
+        """Write all of it; into a pipe by pieces that do not block, so that a reader who is gone can be given up."""
+        sys.stdout.flush()
+        if not _is_pipe():
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+            return
+        fd = sys.stdout.fileno()
+        ready = select.poll()
+        ready.register(fd, select.POLLOUT)
+        rest = memoryview(data)
+        moved = time.monotonic()
+        while rest:
+            if ready.poll(1000):
+                rest = rest[os.write(fd, rest[:_PIPE_BUF]) :]
+                moved = time.monotonic()
+            elif self._pending is not None and time.monotonic() - max(moved, self._pending[1]) > PATIENCE:
+                os._exit(128 + self._pending[0])
+
+
+def _is_pipe() -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -1,0 +1,278 @@
+"""The tap in a process of its own, against a sandbox, and what came out of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from tap_genesys_search.sandbox import SandboxServer
+
+CLIENT = "sandbox"
+SECRET = "sandbox-secret"
+
+#: What a sandbox without a rate limit can be asked for.
+FAST = 100_000
+
+#: 2026-10-05T12:00:00Z, a Monday.
+NOON = 1_791_201_600.0
+
+Message = dict[str, Any]
+State = dict[str, Any]
+
+_PATIENCE = 120
+_MODULE = ("-m", "tap_genesys_search.tap")
+# Runs the tap on a machine whose clock stands where a test wants it.
+_AT = """
+import time
+now, begun = float({now!r}), time.monotonic()
+time.time = lambda: now + time.monotonic() - begun
+from tap_genesys_search.tap import TapGenesysSearch
+TapGenesysSearch.cli()
+"""
+
+
+@dataclass
+class ManualClock:
+    """A sandbox's clock, which moves only when it is told to."""
+
+    now: float = NOON
+
+    def __call__(self) -> float:
+        """Seconds since 1970."""
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self.now += seconds
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of the tap ended and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """All Singer messages."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @cached_property
+    def records(self) -> list[Message]:
+        """The records, those in the files of batches included."""
+        return [record for message in self.messages for record in records_of(message)]
+
+    @property
+    def table(self) -> dict[str, str]:
+        """What a target would hold: the last timestamp by id."""
+        return {record["id"]: record["timestamp"] for record in self.records}
+
+    @property
+    def states(self) -> list[State]:
+        """The values of all STATE messages."""
+        return [message["value"] for message in self.messages if message["type"] == "STATE"]
+
+    @property
+    def bookmarks(self) -> list[State]:
+        """What each STATE says of the stream."""
+        return [bookmark_of(state) for state in self.states]
+
+    @property
+    def state(self) -> State:
+        """The last STATE."""
+        return self.states[-1]
+
+    @property
+    def critical(self) -> list[str]:
+        """The lines of the log that tell why the run ended."""
+        return [line for line in self.stderr.splitlines() if "CRITICAL" in line]
+
+
+def bookmark_of(state: State) -> State:
+    """What a state says of the stream; nothing at first."""
+    found: State = state.get("bookmarks", {}).get("conversations", {})
+    return found
+
+
+def records_of(message: Message) -> list[Message]:
+    """The records that a message carries."""
+    if message["type"] == "RECORD":
+        return [message["record"]]
+    if message["type"] == "BATCH":
+        return [record for path in message["manifest"] for record in _lines(path)]
+    return []
+
+
+def _lines(uri: str) -> Iterator[Message]:
+    with gzip.open(url2pathname(urlsplit(uri).path), "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def table(runs: Iterable[Run]) -> dict[str, str]:
+    """What a target would hold after some runs."""
+    held: dict[str, str] = {}
+    for run in runs:
+        held |= run.table
+    return held
+
+
+def truth(server: SandboxServer, query: str | None = None) -> dict[str, str]:
+    """What the sandbox holds: the timestamp by id."""
+    return {identity: timestamp for identity, (timestamp, _) in server.truth(query).items()}
+
+
+def config_for(server: SandboxServer, **settings: object) -> dict[str, object]:
+    """Settings to read a sandbox with."""
+    return {
+        "client_id": CLIENT,
+        "client_secret": SECRET,
+        "base_url": server.base_url,
+        "requests_per_minute": FAST,
+        **settings,
+    }
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without what would change a run."""
+    prefixes = ("TAP_GENESYS_SEARCH_", "TARGET_", "MELTANO_", "SINGER_", "COVERAGE_", "COV_CORE_")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(prefixes) and not name.lower().endswith("_proxy") and name != "LOGLEVEL"
+    }
+    return kept | {"PYTHONWARNINGS": "error"} | dict(extra or {})
+
+
+def accounted_for(run: Run, stored: State | None = None) -> None:
+    """Check G2: no STATE tells of anything that has not been written before it."""
+    before = bookmark_of(stored or {}).get("replication_key_value", "")
+    newest = before
+    for message in run.messages:
+        newest = max([newest, *(record["timestamp"] for record in records_of(message))])
+        if message["type"] == "STATE":
+            value = bookmark_of(message["value"]).get("replication_key_value", "")
+            assert before <= value <= newest, message
+
+
+def kept_of(run: Run) -> Run:
+    """What is left of a run that was killed: its output up to the last STATE."""
+    lines = run.stdout.splitlines(keepends=True)
+    last = max((number for number, line in enumerate(lines) if line.startswith('{"type":"STATE"')), default=-1)
+    return Run(run.code, "".join(lines[: last + 1]), run.stderr)
+
+
+@dataclass
+class Tap:
+    """Runs the tap; its files lie in a folder, which also is where it runs."""
+
+    folder: Path
+    _count: int = field(default=0, repr=False)
+
+    def __call__(  # noqa: D102 - see `start`
+        self,
+        config: Mapping[str, object] | None,
+        *args: str,
+        state: object = None,
+        catalog: object = None,
+        now: float | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = _PATIENCE,
+    ) -> Run:
+        with self.start(config, *args, state=state, catalog=catalog, now=now, env=env) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Run(process.returncode, stdout, stderr)
+
+    def start(
+        self,
+        config: Mapping[str, object] | None,
+        *args: str,
+        state: object = None,
+        catalog: object = None,
+        now: float | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start the tap.
+
+        Args:
+            config: Written to a file; None: no ``--config``.
+            args: Further arguments.
+            state: Written to a file as JSON; a text as it is.
+            catalog: The same.
+            now: The local clock, in seconds since 1970; None: the real one.
+            env: Added to the environment.
+        """
+        command = [sys.executable, *(_MODULE if now is None else ("-c", _AT.format(now=now)))]
+        for name, content in (("config", config), ("state", state), ("catalog", catalog)):
+            if content is not None:
+                command += [f"--{name}", self.write(name, content)]
+        return subprocess.Popen(  # noqa: S603 - the tap itself
+            [*command, *args],
+            cwd=self.folder,
+            env=environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def write(self, name: str, content: object) -> str:
+        """Write a file as JSON, or a text as it is, and return its path."""
+        self._count += 1
+        path = self.folder / f"{name}-{self._count}.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return str(path)
+
+    def until(
+        self,
+        config: Mapping[str, object],
+        states: int,
+        *,
+        state: object = None,
+        now: float | None = None,
+        by: signal.Signals = signal.SIGKILL,
+    ) -> Run:
+        """Run the tap and send it a signal once it has written so many STATE messages."""
+        with self.start(config, state=state, now=now) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                states -= line.startswith('{"type":"STATE"')
+                if states == 0:
+                    process.send_signal(by)
+            stderr = process.stderr.read()
+        return Run(process.returncode, "".join(lines), stderr)
+
+
+def selected(catalog: Message, *, without: Sequence[str] = (), method: str | None = None) -> Message:
+    """A catalog with some properties deselected, or with another replication method."""
+    (stream,) = catalog["streams"]
+    for entry in stream["metadata"]:
+        if entry["breadcrumb"] == []:
+            entry["metadata"]["selected"] = True
+            if method:
+                entry["metadata"]["forced-replication-method"] = method
+        if entry["breadcrumb"][-1:] and entry["breadcrumb"][-1] in without:
+            entry["metadata"]["selected"] = False
+    return catalog

@@ -1,0 +1,371 @@
+"""One question over HTTP: what is sent, what comes back, what is tried again, and what never shows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_genesys_search.auth import GenesysAuth
+from tap_genesys_search.client import SearchClient
+from tap_genesys_search.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ContractError,
+    MissingPermissionError,
+    PlatformUnavailableError,
+    QueryError,
+    RateLimitError,
+    SearchTimeoutError,
+)
+from tap_genesys_search.pagination import Question
+from tap_genesys_search.rate_limit import RateBudget
+from tests.fakes import START, FakeClock, Server, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.fakes import Handler
+
+SECRET = "s3cr3t-value"
+QUESTION = Question(0, 10**12, size=2)
+PAGE = {
+    "total": 2,
+    "results": [
+        {"id": f"c{n}", "conversationId": f"c{n}", "timestamp": f"2001-01-01T00:00:0{n}.000Z"} for n in range(2)
+    ],
+}
+
+
+def any_token(_: str) -> bool:
+    return True
+
+
+def no_token(_: str) -> bool:
+    return False
+
+
+@dataclass
+class Platform:
+    """Login host and API in one: answers by its script, then with PAGE; accepts the tokens of ``accepts``."""
+
+    script: list[tuple[int, bytes, dict[str, str]] | Callable[[Handler], None]] = field(default_factory=list)
+    tokens: int = 0
+    accepts: Callable[[str], bool] = any_token
+    headers: dict[str, str] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+
+    def __call__(self, handler: Handler) -> None:
+        if handler.path == "/oauth/token":
+            self.tokens += 1
+            answer = {"access_token": f"t0ken-{self.tokens}", "expires_in": 3600}
+            handler.reply(200, json.dumps(answer).encode())
+            return
+        token = handler.headers["Authorization"].removeprefix("Bearer ")
+        self.seen.append(token)
+        if not self.accepts(token):
+            handler.reply(401, b'{"message":"bad token %s","code":"bad.credentials"}' % token.encode())
+        elif self.script:
+            step = self.script.pop(0)
+            if callable(step):
+                step(handler)
+            else:
+                status, body, headers = step
+                handler.reply(status, body, **headers)
+        else:
+            handler.reply(200, json.dumps(PAGE).encode(), **self.headers)
+
+    def fails(self, status: int, body: bytes = b"", times: int = 1, **headers: str) -> None:
+        self.script += [(status, body, headers)] * times
+
+
+@dataclass
+class Stage:
+    """A client and all that it stands on."""
+
+    client: SearchClient
+    platform: Platform
+    server: Server
+    clock: FakeClock
+    budget: RateBudget
+    auth: GenesysAuth
+
+
+@contextmanager
+def stage(platform: Platform | None = None, **settings: Any) -> Iterator[Stage]:  # noqa: ANN401 - those of SearchClient
+    platform = platform or Platform()
+    clock = FakeClock()
+    budget = RateBudget(60_000, clock)
+    with serving(platform) as server:
+        auth = GenesysAuth("id-1", SECRET, server.url, clock=clock)
+        client = SearchClient(auth, server.url, budget=budget, clock=clock, rng=Random(1), **settings)
+        try:
+            yield Stage(client, platform, server, clock, budget, auth)
+            assert budget._in_flight == 0  # noqa: SLF001 - every slot is given back
+        finally:
+            client.close()
+            auth.close()
+
+
+def test_a_question_is_one_request() -> None:
+    with stage(Platform(headers={"Date": "Tue, 14 Nov 2023 22:13:20 GMT"}), user_agent="me/1") as on:
+        answer = on.client.ask(QUESTION, "status:completed")
+        path, headers, body = on.server.asked[-1]
+    assert answer.ids == ["c0", "c1"]
+    assert answer.served_at == START * 1000
+    assert path == "/api/v2/search"
+    assert json.loads(body) == QUESTION.body("status:completed")
+    assert headers["Authorization"] == "Bearer t0ken-1"
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Accept-Encoding"] == "gzip, deflate"
+    assert headers["User-Agent"] == "me/1"
+    assert "Cookie" not in headers
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_an_answer_without_a_usable_date_has_no_moment(date: str) -> None:
+    def answer(handler: Handler) -> None:
+        body = json.dumps(PAGE).encode()
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nDate: %s\r\n\r\n" % (len(body), date.encode()))
+        handler.wfile.write(body)
+
+    with stage() as on:
+        on.platform.script = [answer]
+        assert on.client.ask(QUESTION, "*").served_at is None
+
+
+def test_cookies_and_a_netrc_are_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password other")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with stage(Platform(headers={"Set_Cookie": "a=b"})) as on:
+        for _ in range(2):
+            on.client.ask(QUESTION, "*")
+        assert "Cookie" not in on.server.asked[-1][1]
+        assert on.platform.seen == ["t0ken-1", "t0ken-1"]
+
+
+def test_a_compressed_page_is_unpacked() -> None:
+    with stage() as on:
+        on.platform.fails(200, gzip.compress(json.dumps(PAGE).encode()), Content_Encoding="gzip")
+        assert on.client.ask(QUESTION, "*").ids == ["c0", "c1"]
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
+def test_faults_are_tried_again(status: int) -> None:
+    with stage() as on:
+        on.platform.fails(status, b"<html>", times=3)
+        assert on.client.ask(QUESTION, "*").ids == ["c0", "c1"]
+        assert len(on.clock.sleeps) == 3
+        stats = on.client.stats
+        assert (stats.searches, stats.retries, stats.full_pages) == (4, 3, 1)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(504, SearchTimeoutError), (502, PlatformUnavailableError)])
+def test_faults_beyond_the_retries_are_an_error(status: int, kind: type[Exception]) -> None:
+    with stage(max_retries=1) as on:
+        on.platform.fails(status, times=9)
+        with pytest.raises(kind, match=f"HTTP {status} from 127.0.0.1:.*/api/v2/search"):
+            on.client.ask(QUESTION, "*")
+        assert len(on.platform.seen) == 2
+
+
+def test_a_single_try_is_not_tried_again() -> None:
+    with stage() as on:
+        on.platform.fails(504)
+        with pytest.raises(SearchTimeoutError):
+            on.client.ask(Question(0, 1, single_try=True), "*")
+        assert on.clock.sleeps == []
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Log in</html>", b'{"results": ['])
+def test_a_page_that_is_no_json_is_tried_again(body: bytes) -> None:
+    with stage() as on:
+        on.platform.fails(200, body, Content_Type="text/html; charset=utf-8")
+        assert on.client.ask(QUESTION, "*").ids == ["c0", "c1"]
+        on.platform.fails(200, body, times=4, Content_Type="text/html; charset=utf-8")
+        with pytest.raises(PlatformUnavailableError, match=rf"answered with {len(body)} bytes \(text/html\) that"):
+            on.client.ask(QUESTION, "*")
+
+
+def test_json_that_is_no_page_is_an_error_at_once() -> None:
+    with stage() as on:
+        on.platform.fails(200, b'{"conversations": []}')
+        with pytest.raises(ContractError):
+            on.client.ask(QUESTION, "*")
+        assert len(on.platform.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "says"),
+    [
+        (400, b'{"message":"Cannot parse (((","code":"bad.request"}', QueryError, r"Cannot parse \(\(\("),
+        (
+            403,
+            b'{"message":"missing search:query","code":"missing.permissions"}',
+            MissingPermissionError,
+            "search:query",
+        ),
+        (404, b"", ConfigurationError, "base_url"),
+        (413, b"", QueryError, "too large"),
+        (301, b"", ConfigurationError, "HTTP 301"),
+        (204, b"", ConfigurationError, "HTTP 204"),
+    ],
+)
+def test_a_refusal_is_final(status: int, body: bytes, kind: type[Exception], says: str) -> None:
+    with stage() as on:
+        on.platform.fails(status, body)
+        with pytest.raises(kind, match=says):
+            on.client.ask(QUESTION, "*")
+        assert len(on.platform.seen) == 1
+
+
+def test_a_query_that_is_no_text_is_refused() -> None:
+    with stage() as on, pytest.raises(QueryError, match="lone surrogate"):
+        on.client.ask(QUESTION, "\ud800")
+
+
+def test_a_refused_token_is_renewed() -> None:
+    with stage() as on:
+        on.client.ask(QUESTION, "*")
+        on.platform.accepts = lambda token: token != "t0ken-1"
+        on.client.ask(QUESTION, "*")
+        assert on.platform.seen == ["t0ken-1", "t0ken-1", "t0ken-2"]
+        assert sum(on.clock.sleeps) < 0.1
+
+
+def test_the_token_of_another_thread_that_is_refused_too_is_not_final() -> None:
+    with stage() as on:
+        on.auth.get_token()
+        on.platform.accepts = lambda token: token == "t0ken-3"
+
+        def refused(handler: Handler) -> None:
+            on.auth.renew("t0ken-1")  # as another thread would, meanwhile
+            handler.reply(401)
+
+        on.platform.accepts = lambda token: token != "t0ken-2"
+        on.platform.script = [refused]
+        on.client.ask(QUESTION, "*")
+        assert on.platform.seen == ["t0ken-1", "t0ken-2", "t0ken-3"]
+
+
+def test_a_token_fetched_for_its_very_try_that_is_refused_is_final() -> None:
+    with stage(Platform(accepts=no_token), max_retries=9) as on:
+        with pytest.raises(AuthenticationError, match="just issued") as caught:
+            on.client.ask(QUESTION, "*")
+        assert on.platform.seen == ["t0ken-1", "t0ken-2", "t0ken-3"]
+        assert "t0ken" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_token_is_taken_after_the_wait_for_the_rate() -> None:
+    with stage() as on:
+        on.client.ask(QUESTION, "*")
+        on.budget.pause(3590, "429")
+        with pytest.raises(RateLimitError):
+            on.client.ask(QUESTION, "*")
+        on.clock.now += 3580
+        on.client.ask(QUESTION, "*")
+        assert on.platform.seen == ["t0ken-1", "t0ken-2"]
+
+
+def test_a_429_pauses_everyone_and_costs_no_retry() -> None:
+    with stage(max_retries=0) as on:
+        on.platform.fails(429, Retry_After="7")
+        paused: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            if not paused:
+                paused.append(on.budget.acquire(on.clock.sleep, 60))
+                on.budget.release()
+            on.clock.sleep(seconds)
+
+        on.client.ask(QUESTION, "*", sleep)
+        assert paused == [pytest.approx(7, abs=0.01)]
+        stats = on.client.stats
+        assert (stats.throttled_429, stats.retries, stats.told_wait_seconds) == (1, 1, 7)
+        assert on.budget.throttled_lately(on.clock.monotonic()) == 1
+
+
+def test_a_429_without_a_time_is_two_seconds() -> None:
+    with stage() as on:
+        on.platform.fails(429)
+        on.client.ask(QUESTION, "*")
+        assert on.clock.now - START == pytest.approx(2, abs=0.01)
+
+
+def test_waits_beyond_the_limit_end_it() -> None:
+    with stage(max_wait_seconds=30) as on:
+        on.platform.fails(429, Retry_After="20", times=2)
+        with pytest.raises(RateLimitError, match="20 s more; max_wait_seconds is 30"):
+            on.client.ask(QUESTION, "*")
+        assert on.clock.now - START == pytest.approx(20, abs=0.01)
+
+
+def test_the_headers_reach_the_budget() -> None:
+    told = {"inin_ratelimit_count": "9", "Inin_RateLimit_Allowed": "10", "inin_ratelimit_reset": "60"}
+    with stage(Platform(headers=told)) as on:
+        on.client.ask(QUESTION, "*")
+        assert on.budget.rate == pytest.approx(1 / 60, rel=0.01)
+
+
+def test_an_unreachable_host_is_one_line() -> None:
+    with stage() as on:
+        client = SearchClient(on.auth, "http://127.0.0.1:9", budget=on.budget, clock=on.clock)
+        with pytest.raises(PlatformUnavailableError) as caught:
+            client.ask(QUESTION, "*")
+        client.close()
+    assert str(caught.value) == "no connection to 127.0.0.1:9: check base_url and region, or the network (refused)"
+
+
+def test_a_base_url_that_is_none_is_one_line_without_its_password() -> None:
+    with stage() as on:
+        for url in ("api.example.com", "https://me:pa55@", "ftp//x"):
+            with pytest.raises(ConfigurationError, match="check base_url") as caught:
+                SearchClient(on.auth, url, budget=on.budget)
+            assert "pa55" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_cancelled_wait_goes_through_and_leaves_the_slot() -> None:
+    def cancel(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with stage() as on:
+        on.platform.fails(503)
+        with pytest.raises(KeyboardInterrupt):
+            on.client.ask(QUESTION, "*", cancel)
+
+
+def test_each_answer_is_reported() -> None:
+    seen: list[tuple[float, int]] = []
+    with stage(on_request=lambda seconds, status: seen.append((seconds, status))) as on:
+        on.platform.fails(503)
+        for _ in range(30):
+            on.client.ask(QUESTION, "*")
+        assert [status for _, status in seen[:3]] == [503, 200, 200]
+        assert len(on.client.stats.latencies) == 20
+
+
+def test_nothing_shows_a_secret_or_token(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with stage() as on:
+        on.client.ask(QUESTION, "*")
+        echo = json.dumps({"message": f"no t0ken-1 {SECRET}", "contextId": "Bearer t0ken-1"}).encode()
+        on.platform.fails(500, echo, times=2)
+        on.platform.fails(429, echo, Retry_After="30")
+        on.platform.fails(400, echo)
+        with pytest.raises(QueryError) as caught:
+            on.client.ask(QUESTION, "*")
+        shown = (
+            "".join(traceback.format_exception(caught.value)) + caplog.text + repr(on.client) + repr(on.client.stats)
+        )
+    assert "/api/v2/search" in caplog.text
+    assert "no *** ***; contextId Bearer ***" in shown
+    assert "t0ken" not in shown
+    assert SECRET not in shown

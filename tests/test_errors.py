@@ -1,0 +1,122 @@
+"""The table of errors, and what their texts say and hide."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tap_genesys_search import errors
+from tap_genesys_search.errors import SEARCH, TOKEN, Action, describe, place_of, policy_for, redacted
+
+PLACE = "api.example.com/api/v2/search"
+
+
+@pytest.mark.parametrize("table", [SEARCH, TOKEN])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 507, 599, 408])
+def test_faults_are_tried_again(table: dict[int, errors.Policy], status: int) -> None:
+    policy = policy_for(status, table)
+    assert policy.action in {Action.RETRY, Action.NARROW}
+    assert issubclass(policy.error, errors.PlatformUnavailableError)
+
+
+@pytest.mark.parametrize("status", [204, 301, 307, 405, 418])
+def test_what_is_no_answer_of_the_api_points_to_the_settings(status: int) -> None:
+    policy = policy_for(status, SEARCH)
+    assert policy.action is Action.FAIL
+    assert policy.error is errors.ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.QueryError),
+        (401, errors.AuthenticationError),
+        (403, errors.MissingPermissionError),
+        (429, errors.RateLimitError),
+        (504, errors.SearchTimeoutError),
+    ],
+)
+def test_a_search_that_fails_has_an_error_of_its_own_kind(status: int, kind: type[Exception]) -> None:
+    assert type(describe(status, PLACE, {}, b"", SEARCH)) is kind
+
+
+def test_the_platforms_words_and_id_are_quoted() -> None:
+    body = {"message": "missing search:query", "code": "missing.permissions", "status": 403, "contextId": "abc-1"}
+    text = str(describe(403, PLACE, {}, json.dumps(body).encode(), SEARCH))
+    assert text.endswith(f"(HTTP 403 from {PLACE}: missing.permissions: missing search:query; contextId abc-1)")
+
+
+def test_the_login_hosts_words_are_quoted_with_the_id_of_the_header() -> None:
+    body = b'{"error":"invalid_client","description":"authentication failed"}'
+    text = str(describe(401, "login.example.com/oauth/token", {"ININ-Correlation-Id": "c-2"}, body, TOKEN))
+    assert "HTTP 401 from login.example.com/oauth/token: invalid_client: authentication failed; contextId c-2" in text
+    assert "check client_id and client_secret" in text
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>Bad\ngateway</html>", b"[1]", b'{"message": 7}', b"\xff\xfe", b"[" * 10**5]
+)
+def test_a_proxys_body_is_not_quoted(body: bytes) -> None:
+    text = str(describe(502, PLACE, {}, body, SEARCH))
+    assert text.endswith(f"(HTTP 502 from {PLACE})")
+
+
+def test_a_text_is_one_line_and_short() -> None:
+    body = json.dumps({"message": "a\n\t b\x1b[31m\u2028" + "x" * 5000}).encode()
+    text = str(describe(400, PLACE, {}, body, SEARCH))
+    assert text.isprintable()
+    assert "a b [31m xxx" in text
+    assert len(text) < 500
+
+
+def test_a_redirect_names_its_target_without_what_may_be_secret() -> None:
+    text = str(describe(302, PLACE, {"Location": "https://me:pw@sso.example.com/login?token=t0ken"}, b"", SEARCH))
+    assert "it redirects to sso.example.com/login)" in text
+    assert "pw" not in text
+    assert "t0ken" not in text
+
+
+def test_secrets_are_cut_out_before_the_text_is_shortened() -> None:
+    secret = "s3cret-" + "z" * 30
+    body = json.dumps({"message": "y" * 280 + secret, "contextId": secret}).encode()
+    text = str(describe(400, PLACE, {}, body, SEARCH, hidden=[secret, ""]))
+    assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Authorization: Bearer abc.DEF-123_4", "Authorization: Bearer ***"),
+        ("basic YWJjOmRlZjEyMw==", "basic ***"),
+        ("bearer authentication needed", "bearer authentication needed"),
+        ("see https://me:p@ss@example.com/x", "see https://***@example.com/x"),
+        ('{"access_token":"abc","x":1}', '{"access_token":"***","x":1}'),
+        ("client_secret=abc&scope=x", "client_secret=***&scope=x"),
+    ],
+)
+def test_what_looks_like_a_secret_is_not_shown(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+
+
+def test_a_longer_secret_goes_before_one_inside_it() -> None:
+    assert redacted("abcdef", ["abc", "abcdef"]) == "***"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://api.example.com/a/b?c=d#e", "api.example.com/a/b"),
+        ("http://me:pw@127.0.0.1:80/a", "127.0.0.1:80/a"),
+        ("https://[::1]:8/a", "[::1]:8/a"),
+        ("https://[::1/a", ""),
+    ],
+)
+def test_a_place_is_host_and_path(url: str, place: str) -> None:
+    assert place_of(url) == place
+
+
+def test_kinds_have_their_exit_codes() -> None:
+    assert {kind.exit_code for kind in (errors.QueryError, errors.StateError, errors.AuthenticationError)} == {78}
+    assert errors.SearchTimeoutError.exit_code == errors.RateLimitError.exit_code == 75
+    assert errors.ContractError.exit_code == 76

@@ -1,0 +1,40 @@
+"""The README's table of settings is what the code has; UPDATE_SNAPSHOTS=1 writes it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tap_genesys_search.settings import _OWN, CONFIG_JSONSCHEMA
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->"
+
+
+def test_the_settings_table_is_that_of_the_code() -> None:
+    """Names, defaults, bounds and descriptions."""
+    before, rest = README.read_text().split(BEGIN)
+    shown, after = rest.split(END)
+    expected = settings_table()
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        README.write_text(before + BEGIN + expected + END + after)
+        return
+    assert shown == expected
+
+
+def settings_table() -> str:
+    """Write the table."""
+    rows = ["| name | default | |", "|---|---|---|", *(_row(name, schema) for name, schema in _OWN.items())]
+    return "\n".join(rows) + "\n"
+
+
+def _row(name: str, schema: dict[str, Any]) -> str:
+    default = f"`{schema['default']}`" if "default" in schema else ""
+    notes = [schema["description"]]
+    if "minimum" in schema:
+        notes.append(f"{schema['minimum']:,} to {schema['maximum']:,}." if "maximum" in schema else "1 or more.")
+    if schema.get("secret"):
+        notes.append("Secret.")
+    required = "required" if name in CONFIG_JSONSCHEMA["required"] else default
+    return f"| `{name}` | {required} | {' '.join(notes)} |"
