@@ -20,7 +20,8 @@ import requests
 from tap_genesys_search import errors, regions
 from tap_genesys_search.clock import Clock, SystemClock
 from tap_genesys_search.errors import ConfigurationError, ContractError, GenesysSearchError, place_of
-from tap_genesys_search.retry import Retrier, Transient, new_session, refusal, send, settings_for
+from tap_genesys_search.retry import Retrier, Transient
+from tap_genesys_search.transport import new_session, refusal, send, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,11 +239,12 @@ class GenesysAuth:
             if current and self._clock.monotonic() < current[1] and usable(current[0]):
                 return current[0].value
             kept = self._store.load() if store else None
-            if kept and kept.value != refused:
+            # Our own token, back from the store, is over by the monotonic clock, whatever the local time says.
+            if kept and kept.value not in {refused, current[0].value if current else ""}:
                 left = kept.expires_at - self._clock.time()
                 # A store's clock may differ from ours: no token is believed to live longer than it was issued for.
                 until = self._clock.monotonic() + min(left, kept.lifetime) - kept.early
-                if self._clock.monotonic() < until and not (current and current[0] == kept):
+                if self._clock.monotonic() < until:
                     return self._use(kept, until)
             if refused and kept and kept.value == refused:
                 self._store.save(None)

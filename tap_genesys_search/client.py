@@ -19,18 +19,8 @@ from tap_genesys_search.errors import (
     SearchTimeoutError,
     place_of,
 )
-from tap_genesys_search.retry import (
-    Reply,
-    Retrier,
-    Signal,
-    Throttled,
-    Transient,
-    Unauthorized,
-    new_session,
-    refusal,
-    send,
-    settings_for,
-)
+from tap_genesys_search.retry import Retrier, Signal, Throttled, Transient, Unauthorized
+from tap_genesys_search.transport import Reply, new_session, refusal, send, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +71,8 @@ class _Asking:
     size: int
     tries: int = 0
     token: str = ""
+    sent_at: float = 0.0
+    refused_token: str = ""
 
 
 class SearchClient:
@@ -177,27 +169,25 @@ class SearchClient:
         told = self._budget.acquire(sleep, wait_left)
         try:
             # Only now, as the wait for the rate may have outlived a token.
-            asking.token = self._token(asking.token, refused, sleep)
+            asking.token = self._token(asking.refused_token, refused, sleep)
             self.stats.add(searches=1, retries=asking.tries > 0, told_wait_seconds=told)
             asking.tries += 1
             reply = self._send(asking)
             self._budget.observe(reply.headers)
-        except Signal as signal:
-            signal.told = told
-            raise
-        finally:
-            self._budget.release()
-        try:
             return self._read(reply, asking, refused)
         except Signal as signal:
             signal.told = told
+            if isinstance(signal, Throttled) and signal.seconds <= wait_left - told:
+                self.stats.add(told_wait_seconds=signal.seconds)
             raise
+        finally:
+            self._budget.release()
 
-    def _token(self, last: str, refused: int, sleep: Callable[[float], None]) -> str:
+    def _token(self, refused_token: str, refused: int, sleep: Callable[[float], None]) -> str:
         if refused == 0:
             return self._auth.get_token(sleep)
         if refused < _LAST_REFUSAL:
-            return self._auth.renew(last, sleep)
+            return self._auth.renew(refused_token, sleep)
         return self._auth.fetch(sleep)
 
     def _send(self, asking: _Asking) -> Reply:
@@ -205,7 +195,7 @@ class SearchClient:
         request.body = asking.body
         request.headers["Content-Length"] = str(len(asking.body))
         request.headers["Authorization"] = f"Bearer {asking.token}"
-        begun = self._clock.monotonic()
+        asking.sent_at = begun = self._clock.monotonic()
         reply = send(self._session, request, self._settings, self._timeout, SearchTimeoutError)
         seconds = self._clock.monotonic() - begun
         self.stats.latencies.append(seconds)
@@ -225,6 +215,7 @@ class SearchClient:
                     f"that are no whole JSON; try again later, and check base_url and any proxy"
                 )
                 raise Transient(PlatformUnavailableError(message)) from None
+            answer.sent_at = asking.sent_at
             if asking.size and len(answer.records) >= asking.size:
                 self.stats.add(full_pages=1)
             return answer
@@ -233,9 +224,11 @@ class SearchClient:
         if isinstance(failure, Throttled):
             self._budget.pause(failure.seconds, "the platform answered 429, too many requests")
             failure.announced = True
-            self.stats.add(throttled_429=1, told_wait_seconds=failure.seconds)
-        elif isinstance(failure, Unauthorized) and refused >= _LAST_REFUSAL:
-            raise failure.error
+            self.stats.add(throttled_429=1)
+        elif isinstance(failure, Unauthorized):
+            asking.refused_token = asking.token
+            if refused >= _LAST_REFUSAL:
+                raise failure.error
         raise failure
 
 

@@ -1,8 +1,9 @@
-"""Settings from where the tap has them, for the people's commands: JSON files, the environment, `.env`."""
+"""Settings from where they stand: JSON files, the environment, `.env`."""
 
 from __future__ import annotations
 
 import json
+import os
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ENVIRONMENT: Final = "ENV"
-
-
 
 def read_config(sources: Iterable[str]) -> dict[str, Any]:
     """Merge JSON files, the later over the earlier, and with ENV among them the environment over all.
@@ -31,10 +30,37 @@ def read_config(sources: Iterable[str]) -> dict[str, Any]:
         if name != _ENVIRONMENT:
             config |= _read_file(Path(name))
     if _ENVIRONMENT in names:
-        # The SDK's own reader, so that a variable means here what it means to the tap. It has no public name.
-        from singer_sdk.configuration._dict_config import parse_environment_config  # noqa: PLC0415
+        config |= read_environment()
+    return config
 
-        config |= parse_environment_config(deepcopy(CONFIG_JSONSCHEMA), ENV_PREFIX)
+
+def read_environment() -> dict[str, Any]:
+    """Read the settings of the environment, to which `.env` is added first: that of this folder, or the nearest above.
+
+    Raises:
+        ConfigurationError: A variable holds something else than its setting is.
+    """
+    # The SDK's own reader, which knows all kinds of settings. It has no public name; by itself it looks for `.env` above
+    # the folder where the SDK is installed, and raises whatever a wrong value leads to.
+    from singer_sdk import Tap  # noqa: PLC0415
+    from singer_sdk.configuration._dict_config import parse_environment_config  # noqa: PLC0415
+
+    here = Path.cwd()
+    files = (folder / ".env" for folder in (here, *here.parents))
+    parse_environment_config({}, ENV_PREFIX, next(filter(Path.is_file, files), os.devnull))
+    schema = deepcopy(CONFIG_JSONSCHEMA)
+    Tap.append_builtin_config(schema)
+    config: dict[str, Any] = {}
+    for name, setting in schema["properties"].items():
+        variable = f"{ENV_PREFIX}{name.upper()}"
+        kind = next(each for each in setting["type"] if each != "null")
+        if kind != "string" and not os.environ.get(variable, "").strip():
+            continue
+        try:
+            config |= parse_environment_config({"properties": {name: setting}}, ENV_PREFIX, os.devnull)
+        except ValueError:
+            message = f"{variable} must be {'a whole number' if kind == 'integer' else 'JSON'}"
+            raise ConfigurationError(message) from None
     return config
 
 

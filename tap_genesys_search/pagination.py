@@ -100,7 +100,9 @@ class Question:
 
 def quoted(text: str) -> str:
     """Write a term so that no character of it means anything to Lucene."""
-    return text if text.replace("-", "").isalnum() else '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
+    if text.replace("-", "").isalnum() and text != "TO":
+        return text
+    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
 @dataclass(slots=True)
@@ -240,7 +242,7 @@ class SeekCursor:
         stamps = [stamp for stamp in answer.stamps if stamp is not None]
         if not stamps:
             if not answer.more:
-                return self._batch(answer), self._range_done()
+                return self._batch(answer), self._range_done(self.empties)
             if answer.records:
                 message = f"a page of {len(answer.records)} conversations with nextPage has no usable timestamp"
                 raise ContractError(message)
@@ -248,7 +250,7 @@ class SeekCursor:
         first, last = self._checked_span(stamps)
         batch = self._batch(answer)
         if not answer.more:
-            return batch, replace(self, empties=0)._range_done()
+            return batch, self._range_done()
         at_last = {i for i, s in zip(answer.ids, answer.stamps, strict=True) if s == stamps[-1] and i is not None}
         fresh = replace(self, at=last, known=frozenset(at_last), halvings=0, empties=0, attempt=0)
         if first != last:
@@ -306,14 +308,14 @@ class SeekCursor:
     def _start_tokens(self) -> SeekCursor:
         return replace(self, by=Ask.TOKEN, known=set(self.known), after_id=None, attempt=0, reading=_Reading())
 
-    def _range_done(self) -> SeekCursor | None:
+    def _range_done(self, empties: int = 0) -> SeekCursor | None:
         """What was asked for is done; go on behind it, twice as wide."""
         if self.until >= self.end:
             return None
         width = 2 * (self.width or 1)
         at = self.until
         wider = None if at + width >= self.end else width
-        return replace(self, at=at, known=frozenset(), width=wider, halvings=0, attempt=0)
+        return replace(self, at=at, known=frozenset(), width=wider, halvings=0, empties=empties, attempt=0)
 
     def _instant_done(self) -> SeekCursor | None:
         if self.at + 1 >= self.end:
@@ -368,9 +370,11 @@ class SeekCursor:
         """Return what is new. Only at the place asked from can a record be known: the rest lies behind it."""
         ids, stamps = answer.ids, answer.stamps
         here = timestamps.write(self.axis.place(self.at)) if self.known else None
-        simple = answer.regular and isinstance(self.known, frozenset) and len(set(ids)) == len(ids)
-        if simple and (here is None or not stamps or stamps[0] != here):
-            return Batch(answer.records, ids, stamps)  # type: ignore[arg-type]  # regular: no id is None
+        if answer.regular and isinstance(self.known, frozenset) and len(set(ids)) == len(ids):
+            head = next((i for i, stamp in enumerate(stamps) if stamp != here), len(stamps))
+            # The usual page begins with what is known, and all behind it is new.
+            if self.known.issuperset(ids[:head]):
+                return Batch(answer.records[head:], ids[head:], stamps[head:])  # type: ignore[arg-type]  # no id is None
         seen: set[tuple[str, str | None]] = set()
         batch = _NOTHING()
         for record, identity, stamp in zip(answer.records, ids, stamps, strict=True):

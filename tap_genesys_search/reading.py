@@ -255,7 +255,8 @@ class Reading:
         size = answer.size if len(batch) else 0
         last = next((s for s in reversed(batch.stamps) if s is not None), None)
         place = cursor.at if last is None else self.axis.place(timestamps.parse(last))
-        piece.pages.append(Page(batch, ticket.asked_at, cursor, place, size, again=piece is self._rewound))
+        asked_at = ticket.asked_at if answer.sent_at is None else answer.sent_at
+        piece.pages.append(Page(batch, asked_at, cursor, place, size, again=piece is self._rewound))
         self._rewound = None if piece is self._rewound else self._rewound
         self._waiting += 1
         self._buffered += size

@@ -47,6 +47,8 @@ class Answer:
     total: int | None = None
     size: int = 0
     served_at: int | None = None
+    #: Monotonic seconds when the request left: what it waited for the rate limit before does not make the answer older.
+    sent_at: float | None = None
     #: Whether every record has an id and a timestamp, which is what makes the short ways below right.
     regular: bool = field(default=True)
 

@@ -27,10 +27,13 @@ def one_line_errors(logger: logging.Logger, exit_code: int | None = None) -> Ite
         yield
     except GenesysSearchError as error:
         problem = error
-    except json.JSONDecodeError as error:
-        problem = ConfigurationError(f"a file that was given is no JSON: {error.msg}, line {error.lineno}")
+    except ValueError as error:
+        # The SDK reads JSON with simplejson, whose error is not that of json.
+        if type(error).__name__ != json.JSONDecodeError.__name__:
+            raise
+        problem = ConfigurationError(f"a file that was given (configuration, state or catalog) is no JSON: {error}")
     except FileNotFoundError as error:
-        problem = ConfigurationError(f"there is no file {error.filename or error}")
+        problem = ConfigurationError(f"there is no file {error.filename}" if error.filename else str(error))
     except BrokenPipeError:
         problem = GenesysSearchError("whoever reads the output has gone away; its own log says why")
         # The interpreter flushes stdout once more on its way out, and would complain of the pipe again.

@@ -1,4 +1,4 @@
-"""One request over HTTP, and what happens when it fails: what is tried again, after how long, and for how long.
+"""What happens when a request fails: what is tried again, after how long, and for how long.
 
 A try raises a :class:`Signal` to be tried again, or any other exception to end it.
 """
@@ -6,46 +6,24 @@ A try raises a :class:`Signal` to be tried again, or any other exception to end 
 from __future__ import annotations
 
 import functools
-import http.client
-import io
 import logging
 import math
 import re
-import socket
-import ssl
-import time
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import backoff
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 
-from tap_genesys_search.errors import (
-    Action,
-    ConfigurationError,
-    GenesysSearchError,
-    PlatformUnavailableError,
-    Policy,
-    RateLimitError,
-    describe,
-    place_of,
-    policy_for,
-    redacted,
-)
+from tap_genesys_search.errors import RateLimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
 #: Seconds to wait at a 429 that does not say how long.
 DEFAULT_RETRY_AFTER: Final = 2.0
 LONGEST_BACKOFF: Final = 30.0
-#: Connections that a session keeps open to a host.
-POOL_SIZE: Final = 32
 
 _SHORTEST_TOLD_WAIT: Final = 1.0
 _LONG_WAIT: Final = 3.0
@@ -81,20 +59,6 @@ class Throttled(Signal):
 
 class Unauthorized(Signal):
     """The token was refused: the next try is told so, and decides itself when that is final."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, read to its end."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def served_at(self) -> float | None:
-        """The answer's ``Date`` in seconds since 1970."""
-        return _http_date(self.headers.get("Date"))
 
 
 class Retrier:
@@ -180,200 +144,16 @@ def parse_retry_after(value: str | None, now: float) -> float:
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
         return max(0.0, float(value))
-    until = _http_date(value)
+    until = http_date(value)
     return DEFAULT_RETRY_AFTER if until is None else max(0.0, until - now)
 
 
 @functools.lru_cache(maxsize=64)
-def _http_date(text: str | None) -> float | None:
+def http_date(text: str | None) -> float | None:
+    """Read an HTTP date as seconds since 1970; None where there is none, or none that can be read."""
     try:
         moment = parsedate_to_datetime(text or "")
         # A zone of -0000 leaves it open; HTTP knows UTC only.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def refusal(reply: Reply, place: str, table: dict[int, Policy], now: float, hidden: Iterable[str] = ()) -> Exception:
-    """Return what to raise for an answer that is not 200: a signal, or the error itself where another try is no use.
-
-    Args:
-        reply: The answer.
-        place: Host and path that gave it.
-        table: errors.SEARCH or errors.TOKEN.
-        now: Seconds since 1970, for an answer without ``Date``.
-        hidden: Secrets that must not be quoted.
-    """
-    error = describe(reply.status, place, reply.headers, reply.body, table, hidden=hidden)
-    action = policy_for(reply.status, table).action
-    if action is Action.FAIL:
-        return error
-    if action is Action.RENEW_TOKEN:
-        return Unauthorized(error)
-    if action is Action.WAIT:
-        told_at = reply.served_at
-        return Throttled(
-            parse_retry_after(reply.headers.get("Retry-After"), now if told_at is None else told_at), error
-        )
-    return Transient(error)
-
-
-def new_session() -> requests.Session:
-    """Return a session whose answers arrive within the time-out as a whole, not only each piece of them."""
-    session = requests.Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, _BoundedAdapter(pool_maxsize=POOL_SIZE))
-    return session
-
-
-def settings_for(session: requests.Session, url: str) -> dict[str, Any]:
-    """Return proxies, CA bundle and client certificate for a URL, from session and environment: fixed for a run."""
-    settings: dict[str, Any] = dict(session.merge_environment_settings(url, {}, None, None, None))
-    del settings["stream"]
-    return settings
-
-
-def send(
-    session: requests.Session,
-    request: requests.PreparedRequest,
-    settings: Mapping[str, Any],
-    timeout: float,
-    too_slow: type[GenesysSearchError] = PlatformUnavailableError,
-) -> Reply:
-    """Send a request once and read the answer to its end, whatever its status; redirects are not followed.
-
-    It goes to the session's adapter directly: no cookies, no netrc, no look at a ``Location``.
-
-    Args:
-        session: Where the connections are.
-        request: Prepared, with all its headers.
-        settings: Those of :func:`settings_for`.
-        timeout: Seconds for the connection, and again for the answer.
-        too_slow: The error when the answer takes longer.
-
-    Raises:
-        Transient: There was no answer, or only a part of one.
-        ConfigurationError: The URL or that of a proxy is none.
-    """
-    try:
-        adapter = session.get_adapter(url=request.url or "")
-        response = adapter.send(request, stream=True, timeout=timeout, **settings)
-        try:
-            body = response.raw.read(decode_content=True)
-        except BaseException:
-            response.close()
-            raise
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
-        failure = _failure(request.url or "", error, timeout, too_slow)
-        # The cause is for debug logs; one that may show a password of a URL is left out.
-        raise failure from (None if any(str(cause) != redacted(str(cause)) for cause in _causes(error)) else error)
-    return Reply(response.status_code, response.headers, body)
-
-
-_WRONG_URL: Final = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-    urllib3.exceptions.LocationParseError,
-)
-_CUT: Final = (http.client.IncompleteRead, urllib3.exceptions.DecodeError)
-_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
-    (socket.gaierror, "name not known"),
-    (ConnectionRefusedError, "refused"),
-    (http.client.IncompleteRead, "the body is shorter than announced"),
-    (urllib3.exceptions.DecodeError, "its compression is broken"),
-    (ConnectionResetError, "closed without an answer"),
-    (BrokenPipeError, "closed without an answer"),
-    (TimeoutError, "timed out"),
-    (urllib3.exceptions.TimeoutError, "timed out"),
-)
-
-
-def _failure(url: str, error: Exception, timeout: float, too_slow: type[GenesysSearchError]) -> Exception:
-    place = place_of(url)
-    host = place.partition("/")[0]
-    causes = _causes(error)
-    reason = _reason(causes)
-    if any(isinstance(cause, _WRONG_URL) for cause in causes):
-        return ConfigurationError(f"no way to {host}: check base_url, auth_url and the proxy settings ({reason})")
-    slow = isinstance(error, (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError))
-    if slow and not any(isinstance(cause, requests.ConnectTimeout) for cause in causes):
-        message = f"no answer from {place} within {timeout:g} s; try again later, or raise request_timeout_seconds"
-        return Transient(too_slow(message))
-    if any(isinstance(cause, _CUT) for cause in causes):
-        return Transient(PlatformUnavailableError(f"only a part of an answer came from {place} ({reason})"))
-    message = f"no connection to {host}: check base_url and region, or the network ({reason})"
-    return Transient(PlatformUnavailableError(message))
-
-
-def _reason(causes: list[BaseException]) -> str:
-    via = "the proxy: " if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes) else ""
-    for cause in causes:
-        if isinstance(cause, ssl.SSLError):
-            return f"{via}TLS: {redacted(getattr(cause, 'verify_message', '') or cause.reason or 'failed')}"
-    for kind, words in _REASONS:
-        if any(isinstance(cause, kind) for cause in causes):
-            return via + words
-    return via + (redacted(str(causes[-1]))[:100] or type(causes[-1]).__name__)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error and all that lies behind it: requests and urllib3 wrap errors in arguments and attributes."""
-    found: list[BaseException] = [error]
-    for each in found:
-        behind = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
-        found += [cause for cause in behind if isinstance(cause, BaseException) and cause not in found]
-    return found
-
-
-class _BoundedRead(io.RawIOBase):
-    """A connection's bytes, until a moment: a server that drips one now and then starts no time-out of the socket's."""
-
-    def __init__(self, raw: io.RawIOBase, connection: socket.socket, seconds: float) -> None:
-        super().__init__()
-        self._raw = raw
-        self._connection = connection
-        # Sockets wait in real time, whatever clock the rest goes by.
-        self._end = time.monotonic() + seconds
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - a writable buffer
-        left = self._end - time.monotonic()
-        if left <= 0:
-            message = "timed out"
-            raise TimeoutError(message)
-        self._connection.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _BoundedResponse(http.client.HTTPResponse):
-    """An answer, headers and body, that must be there within the read time-out."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(sock, *args, **kwargs)
-        seconds = sock.gettimeout()
-        if seconds and isinstance(self.fp, io.BufferedReader):
-            raw: Any = self.fp.detach()
-            self.fp = io.BufferedReader(_BoundedRead(raw, sock, seconds))
-
-
-class _BoundedAdapter(HTTPAdapter):
-    """The usual adapter, with connections whose answers are bounded in time."""
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as its base
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _bounded(pool.ConnectionCls)
-        return pool
-
-
-@functools.cache
-def _bounded(connection: Any) -> Any:  # noqa: ANN401 - a class of connections, direct or through any proxy
-    if getattr(connection, "response_class", None) is _BoundedResponse:
-        return connection
-    return type(connection.__name__, (connection,), {"response_class": _BoundedResponse})

@@ -57,7 +57,7 @@ CONFIG_JSONSCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         "base_url",
         th.StringType,
         title="Base URL",
-        description="Address of the API without /api/v2, if it is not that of the region; https, or http on this machine.",
+        description="Address of the API, without /api/v2, if it is not the region's; https, or http on this machine.",
     ),
     th.Property(
         "auth_url",
@@ -72,8 +72,8 @@ CONFIG_JSONSCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         allowed_values=["auto", "basic", "post"],
         title="Authentication method",
         description=(
-            "How the client shows itself: basic (HTTP Basic), post (in the form), or auto: basic for a Genesys login host, "
-            "post for any other."
+            "How the client shows itself: basic (HTTP Basic), post (in the form), or auto: basic for a Genesys login "
+            "host, post for any other."
         ),
     ),
     th.Property(
@@ -97,15 +97,15 @@ CONFIG_JSONSCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         allowed_values=["fail", "keep", "restart"],
         title="On source change",
         description=(
-            "When the stored state was written with another API host, client_id or query, or with a later start_date: fail, "
-            "keep the state, or restart from start_date."
+            "When the stored state was written with another API host, client_id or query, or with a later start_date: "
+            "fail, keep the state, or restart from start_date."
         ),
     ),
     th.Property(
         "start_date",
         th.DateTimeType,
         title="Start date",
-        description="Earliest timestamp to extract, ISO 8601, UTC unless it says otherwise; without it, from the beginning.",
+        description="Earliest timestamp to extract, ISO 8601, UTC unless it says otherwise; without it, all there is.",
     ),
     th.Property(
         "end_date",

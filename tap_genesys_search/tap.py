@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -10,7 +12,8 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
-from tap_genesys_search.errors import ConfigurationError, StateError
+from tap_genesys_search.configuration import read_environment
+from tap_genesys_search.errors import StateError
 from tap_genesys_search.reporting import one_line_errors
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, Settings
 from tap_genesys_search.streams import ConversationsStream
@@ -18,6 +21,8 @@ from tap_genesys_search.writer import PageWriter
 
 if TYPE_CHECKING:
     from singer_sdk import Stream
+
+_NO_STATE = "the state is none: it must be an object with bookmarks by stream; repair it, or start without one"
 
 
 class TapCommand(SingerCommand):
@@ -33,18 +38,35 @@ class TapGenesysSearch(Tap):
     """Singer tap for the conversations of a Genesys Cloud contact centre."""
 
     name = "tap-genesys-search"
-    config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_JSONSCHEMA
+    # A copy, as the SDK adds its own settings to it.
+    config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(CONFIG_JSONSCHEMA)
     message_writer_class = PageWriter
 
-    def __init__(self, *, validate_config: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        config: Any = None,
+        parse_env_config: bool = False,
+        validate_config: bool = True,
+        **kwargs: Any,
+    ) -> None:
         """Read and check the settings.
 
         Raises:
             ConfigurationError: A setting is missing or wrong.
             StateError: The state is none.
         """
+        state = kwargs.get("state")
+        # The SDK would take an empty list for no state.
+        if state is not None and not isinstance(state, (dict, str, PurePath)):
+            raise StateError(_NO_STATE)
+        if parse_env_config and (config is None or isinstance(config, dict)):
+            # The SDK would take `.env` from above the folder where it is installed, and a wrong number for a bug.
+            config, parse_env_config = (config or {}) | read_environment(), False
         try:
-            super().__init__(validate_config=validate_config, **kwargs)
+            super().__init__(
+                config=config, parse_env_config=parse_env_config, validate_config=validate_config, **kwargs
+            )
         except ConfigValidationError:
             # The SDK's messages show the values that are wrong, and a secret may be among them.
             Settings.from_config(self.config)
@@ -65,10 +87,10 @@ class TapGenesysSearch(Tap):
         Raises:
             StateError: It has not the shape of a state.
         """
-        bookmarks = state.get("bookmarks", {}) if isinstance(state, dict) else None
+        document: object = state
+        bookmarks = document.get("bookmarks", {}) if isinstance(document, dict) else None
         if not isinstance(bookmarks, dict) or not all(isinstance(entry, dict) for entry in bookmarks.values()):
-            message = "the state is none: it must be an object with bookmarks by stream; repair it, or start without one"
-            raise StateError(message)
+            raise StateError(_NO_STATE)
         super().load_state(state)
 
     @classmethod
@@ -83,9 +105,6 @@ class TapGenesysSearch(Tap):
             help=command.help,
             logger=cls.logger,
         )
-
-
-__all__ = ["ConfigurationError", "TapGenesysSearch"]
 
 if __name__ == "__main__":
     TapGenesysSearch.cli()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +21,9 @@ END: Final = -BEGIN
 
 _SHAPE: Final = b"0000-00-00T00:00:00.000Z"
 _DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
+_HOUR: Final = itemgetter(slice(_SHAPE.index(b":")))
+_MINUTE: Final = _SHAPE.index(b":") + 1
+_SECOND: Final = _SHAPE.rindex(b":") + 1
 _SIXTIETHS: Final = frozenset("012345")
 
 
@@ -58,9 +62,9 @@ def all_canonical(texts: list[str]) -> bool:
     return (
         joined.isascii()
         and joined.encode().translate(_DIGITS_TO_ZERO) == _SHAPE * len(texts)
-        and _SIXTIETHS.issuperset(joined[_SHAPE.index(b":") + 1 :: len(_SHAPE)])
-        and _SIXTIETHS.issuperset(joined[_SHAPE.rindex(b":") + 1 :: len(_SHAPE)])
-        and all(map(_hour_exists, {text[: _SHAPE.index(b":")] for text in texts}))
+        and _SIXTIETHS.issuperset(joined[_MINUTE :: len(_SHAPE)])
+        and _SIXTIETHS.issuperset(joined[_SECOND :: len(_SHAPE)])
+        and all(map(_hour_exists, set(map(_HOUR, texts))))
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search.errors import QueryError, SearchTimeoutError
@@ -95,7 +94,7 @@ class Workers:
         try:
             while (ticket := self._next_ticket()) is not None:
                 try:
-                    answer = self._ask(ticket.question, partial(self._sleep, ticket))
+                    answer = self._ask(ticket.question, self._sleep)
                 except SearchTimeoutError as error:
                     with self._changed:
                         self._reading.too_slow(ticket, error)
@@ -130,8 +129,6 @@ class Workers:
                 self._idle -= 1
         return None
 
-    def _sleep(self, ticket: Ticket, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise CancelledError
-        # What was waited before asking is no age of the answer.
-        ticket.asked_at = self._clock.monotonic()

@@ -6,13 +6,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers import Tap
+from tests.helpers import Nursery, Tap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where taps are started."""
+    started = Nursery()
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def tap(tmp_path: Path) -> Tap:
+def tap(tmp_path: Path, nursery: Nursery) -> Tap:
     """The tap, in a folder of its own."""
-    return Tap(tmp_path)
+    return Tap(tmp_path, nursery)

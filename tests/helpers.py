@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,14 +34,33 @@ Message = dict[str, Any]
 State = dict[str, Any]
 
 _PATIENCE = 120
-_MODULE = ("-m", "tap_genesys_search.tap")
-# Runs the tap on a machine whose clock stands where a test wants it.
-_AT = """
-import time
-now, begun = float({now!r}), time.monotonic()
-time.time = lambda: now + time.monotonic() - begun
+# Imports the tap, which takes most of a short run, and forks for every run: all else is as in a process of its own. The
+# clock of the machine stands where a test wants it.
+_NURSERY = """
+import json, os, sys, time
 from tap_genesys_search.tap import TapGenesysSearch
-TapGenesysSearch.cli()
+
+def is_child():
+    for line in sys.stdin:
+        job = json.loads(line)
+        if pid := os.fork():
+            print(pid, flush=True)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+            continue
+        os.environ.clear()
+        os.environ.update(job["env"])
+        os.chdir(job["cwd"])
+        for number, path in enumerate([os.devnull, *job["output"]]):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
+        sys.argv[1:] = job["args"]
+        if job["now"] is not None:
+            now, begun = job["now"], time.monotonic()
+            time.time = lambda: now + time.monotonic() - begun
+        return True
+    return False
+
+if is_child():
+    TapGenesysSearch.cli()
 """
 
 
@@ -177,14 +197,54 @@ def kept_of(run: Run) -> Run:
     return Run(run.code, "".join(lines[: last + 1]), run.stderr)
 
 
+class Nursery:
+    """Starts taps from a process that has imported everything already."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", _NURSERY],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, args: Sequence[str], folder: Path, now: float | None, env: Mapping[str, str], timeout: float) -> Run:
+        """Run the tap to its end."""
+        output = [str(folder / name) for name in ("stdout", "stderr")]
+        job = {"args": args, "cwd": str(folder), "now": now, "env": env, "output": output}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        pid = self._answer()
+        alarm = threading.Timer(timeout, os.kill, (pid, signal.SIGKILL))
+        alarm.start()
+        code = self._answer()
+        alarm.cancel()
+        stdout, stderr = (Path(path).read_text(encoding="utf-8") for path in output)
+        assert code != -signal.SIGKILL, f"the tap took longer than {timeout} s:\n{stderr}"
+        return Run(code, stdout, stderr)
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        with self._process as process:
+            assert process.stdin is not None
+            process.stdin.close()
+
+
 @dataclass
 class Tap:
     """Runs the tap; its files lie in a folder, which also is where it runs."""
 
     folder: Path
+    nursery: Nursery
     _count: int = field(default=0, repr=False)
 
-    def __call__(  # noqa: D102 - see `start`
+    def __call__(
         self,
         config: Mapping[str, object] | None,
         *args: str,
@@ -194,24 +254,7 @@ class Tap:
         env: Mapping[str, str] | None = None,
         timeout: float = _PATIENCE,
     ) -> Run:
-        with self.start(config, *args, state=state, catalog=catalog, now=now, env=env) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        return Run(process.returncode, stdout, stderr)
-
-    def start(
-        self,
-        config: Mapping[str, object] | None,
-        *args: str,
-        state: object = None,
-        catalog: object = None,
-        now: float | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> subprocess.Popen[str]:
-        """Start the tap.
+        """Run the tap to its end.
 
         Args:
             config: Written to a file; None: no ``--config``.
@@ -220,20 +263,14 @@ class Tap:
             catalog: The same.
             now: The local clock, in seconds since 1970; None: the real one.
             env: Added to the environment.
+            timeout: Seconds after which the test has failed.
         """
-        command = [sys.executable, *(_MODULE if now is None else ("-c", _AT.format(now=now)))]
-        for name, content in (("config", config), ("state", state), ("catalog", catalog)):
-            if content is not None:
-                command += [f"--{name}", self.write(name, content)]
-        return subprocess.Popen(  # noqa: S603 - the tap itself
-            [*command, *args],
-            cwd=self.folder,
-            env=environment(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        arguments = [*self._files(config=config, state=state, catalog=catalog), *args]
+        return self.nursery.run(arguments, self.folder, now, environment(env), timeout)
+
+    def _files(self, **contents: object) -> list[str]:
+        given = {name: content for name, content in contents.items() if content is not None}
+        return [part for name, content in given.items() for part in (f"--{name}", self.write(name, content))]
 
     def write(self, name: str, content: object) -> str:
         """Write a file as JSON, or a text as it is, and return its path."""
@@ -242,17 +279,21 @@ class Tap:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         return str(path)
 
-    def until(
-        self,
-        config: Mapping[str, object],
-        states: int,
-        *,
-        state: object = None,
-        now: float | None = None,
-        by: signal.Signals = signal.SIGKILL,
-    ) -> Run:
+    def start(self, config: Mapping[str, object] | None, *args: str, state: object = None) -> subprocess.Popen[str]:
+        """Start the tap as anyone would: a new interpreter and pipes."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tap_genesys_search.tap", *self._files(config=config, state=state), *args],
+            cwd=self.folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def until(self, config: Mapping[str, object], states: int, state: object = None, by: int = signal.SIGKILL) -> Run:
         """Run the tap and send it a signal once it has written so many STATE messages."""
-        with self.start(config, state=state, now=now) as process:
+        with self.start(config, state=state) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             lines = []

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-import random
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.pagination import Ask, Axis, Question
 from tap_genesys_search.records import Answer
+
+if TYPE_CHECKING:
+    import random
+
+
+#: 2026-10-05T12:00:00Z
+NOON = 1_791_201_600_000
+
+
+def page(*records: tuple[str | None, int | None], more: bool, total: int | None = None) -> Answer:
+    """Return an answer that holds these ids and instants in this order."""
+    texts = [None if stamp is None else timestamps.write(stamp) for _, stamp in records]
+    ids = [identity for identity, _ in records]
+    return Answer(
+        records=[{"id": identity, "timestamp": text} for identity, text in zip(ids, texts, strict=True)],
+        ids=ids,
+        stamps=texts,
+        token="2" if more else None,
+        total=total,
+        size=300 * len(records),
+        regular=None not in ids and None not in texts,
+    )
 
 
 @dataclass

@@ -382,6 +382,19 @@ def test_a_store_whose_clock_runs_ahead_does_not_prolong_a_token() -> None:
         assert auth.get_token() == "t0ken-1"
 
 
+def test_our_own_token_that_a_store_gives_back_is_not_taken_for_another() -> None:
+    class Rounding(MemoryTokenStore):
+        def load(self) -> Token | None:
+            token = super().load()
+            return token and Token(token.value, token.expires_at + 600, token.lifetime)
+
+    with login(token_store=Rounding()) as (auth, _, _server, clock):
+        auth.get_token()
+        assert auth.renew("t0ken-1") == "t0ken-2"
+        clock.now += 3541
+        assert auth.get_token() == "t0ken-3"
+
+
 def test_a_refused_token_leaves_the_store() -> None:
     store = MemoryTokenStore()
     with login(token_store=store, max_retries=0) as (auth, host, _, _clock):

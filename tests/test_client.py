@@ -243,17 +243,33 @@ def test_a_refused_token_is_renewed() -> None:
 
 def test_the_token_of_another_thread_that_is_refused_too_is_not_final() -> None:
     with stage() as on:
-        on.auth.get_token()
-        on.platform.accepts = lambda token: token == "t0ken-3"
 
         def refused(handler: Handler) -> None:
-            on.auth.renew("t0ken-1")  # as another thread would, meanwhile
+            on.auth.renew(on.platform.seen[-1])  # as another thread would, meanwhile
             handler.reply(401)
 
-        on.platform.accepts = lambda token: token != "t0ken-2"
-        on.platform.script = [refused]
+        on.platform.script = [refused, refused]
         on.client.ask(QUESTION, "*")
-        assert on.platform.seen == ["t0ken-1", "t0ken-2", "t0ken-3"]
+        assert on.platform.seen == ["t0ken-1", "t0ken-2", "t0ken-4"]
+
+
+def test_a_fault_after_a_renewal_does_not_cost_another_token() -> None:
+    with stage() as on:
+        on.auth.get_token()
+        on.platform.accepts = lambda token: token != "t0ken-1"
+        on.platform.fails(503, times=2)
+        on.client.ask(QUESTION, "*")
+        assert on.platform.seen == ["t0ken-1", "t0ken-2", "t0ken-2", "t0ken-2"]
+
+
+def test_a_told_wait_for_the_rate_counts_when_the_try_then_fails() -> None:
+    with stage(max_wait_seconds=30) as on:
+        on.platform.fails(503)
+        on.platform.fails(429, Retry_After="20")
+        on.budget.pause(15, "429")
+        with pytest.raises(RateLimitError, match="20 s more; max_wait_seconds is 30"):
+            on.client.ask(QUESTION, "*")
+        assert on.client.stats.told_wait_seconds == pytest.approx(15)
 
 
 def test_a_token_fetched_for_its_very_try_that_is_refused_is_final() -> None:

@@ -27,6 +27,7 @@ def test_of_20000_that_move_at_every_search_none_that_kept_its_place_is_lost(tap
     clock = ManualClock()
     movement = Movement(move_every_search=1, late_every_search=1, late_in_range=True)
     with SandboxServer(WorldConfig(conversations=20_000), movement=movement, clock=clock) as server:
+        clock.pass_by(1)
         run = tap(config_for(server, page_size=25), now=clock.now)
         stood = {record.id for record in server.world.truth() if server.world.stood(record)}
         assert server.stats["moved"] >= 800

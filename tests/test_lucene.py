@@ -184,7 +184,7 @@ def _reference(node: tree.Item) -> bool:
             return False
 
 
-def _written(node: tree.Item) -> str:
+def _written(node: tree.Item) -> str:  # noqa: PLR0911 - one for each kind of node
     """Write a tree with the blanks that a parser's tree would carry itself."""
     match node:
         case tree.AndOperation() | tree.OrOperation():

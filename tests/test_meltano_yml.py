@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tap_genesys_search.cli import group
-from tap_genesys_search.settings import CONFIG_JSONSCHEMA, ENV_PREFIX
+from tap_genesys_search.settings import _OWN, CONFIG_JSONSCHEMA, ENV_PREFIX
 from tap_genesys_search.tap import TapGenesysSearch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,10 +20,9 @@ PACKAGE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRACTOR = PROJECT["plugins"]["extractors"][0]
 LOADERS = {loader["name"]: loader for loader in PROJECT["plugins"]["loaders"]}
 
-TapGenesysSearch.append_builtin_config(CONFIG_JSONSCHEMA)
-SCHEMAS: dict[str, dict[str, Any]] = CONFIG_JSONSCHEMA["properties"]
 BUILTIN: dict[str, dict[str, Any]] = {"properties": {}}
 TapGenesysSearch.append_builtin_config(BUILTIN)
+SCHEMAS: dict[str, dict[str, Any]] = {**_OWN, **BUILTIN["properties"]}
 
 
 def kind(schema: dict[str, Any]) -> str:
@@ -48,12 +47,12 @@ def test_a_setting_is_that_of_the_code(setting: dict[str, Any]) -> None:
     assert setting.get("value") == schema.get("default")
     assert setting.get("sensitive", False) == schema.get("secret", False)
     assert [option["value"] for option in setting.get("options", [])] == schema.get("enum", [])
-    if setting["name"] in BUILTIN["properties"]:
-        assert setting["label"]
-        assert setting["description"].endswith(".")
-    else:
+    if setting["name"] in _OWN:
         assert setting["label"] == schema["title"]
         assert setting["description"] == schema["description"]
+    else:
+        assert setting["label"]
+        assert setting["description"].endswith(".")
 
 
 def test_the_extractor() -> None:

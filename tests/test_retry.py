@@ -21,25 +21,12 @@ from tap_genesys_search.errors import (
     RateLimitError,
     SearchTimeoutError,
 )
-from tap_genesys_search.retry import (
-    Reply,
-    Retrier,
-    Signal,
-    Throttled,
-    Transient,
-    Unauthorized,
-    new_session,
-    parse_retry_after,
-    refusal,
-    send,
-    settings_for,
-)
-from tests.fakes import START, FakeClock, serving
+from tap_genesys_search.retry import Retrier, Signal, Throttled, Transient, Unauthorized, parse_retry_after
+from tap_genesys_search.transport import Reply, new_session, refusal, send, settings_for
+from tests.fakes import START, FakeClock, Handler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from tests.fakes import Handler
 
 
 class Script:
@@ -190,6 +177,16 @@ def test_a_date_to_retry_after_is_relative_to_the_answers_own() -> None:
     signal = refusal(Reply(429, told, b""), "api.example.com", SEARCH, now=START - 5000)
     assert isinstance(signal, Throttled)
     assert signal.seconds == pytest.approx(30)
+
+
+def test_a_date_without_a_zone_is_utc_wherever_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert parse_retry_after("Tue, 14 Nov 2023 22:14:20 -0000", START) == 60
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.fixture
@@ -344,7 +341,12 @@ def test_a_server_without_tls(session: requests.Session) -> None:
 
 def test_the_password_of_a_proxy_is_not_shown(session: requests.Session, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    for proxy in ("http://me:pa55word@127.0.0.1:9", "http://me:pa55word@:9", "nothing://me:pa55word@127.0.0.1:9"):
+    for proxy in (
+        "http://me:pa55word@127.0.0.1:9",
+        "http://me:pa55word@:9",
+        "http://me:pa55word@127.0.0.1:99999",
+        "nothing://me:pa55word@127.0.0.1:9",
+    ):
         session.proxies = {"http": proxy}
         session.trust_env = False
         with pytest.raises((Transient, ConfigurationError)) as caught:
@@ -352,6 +354,19 @@ def test_the_password_of_a_proxy_is_not_shown(session: requests.Session, caplog:
         shown = "".join(traceback.format_exception(caught.value)) + caplog.text
         assert "pa55word" not in shown
         assert "prox" in str(caught.value)
+
+
+def test_a_proxy_that_wants_a_password_is_named(session: requests.Session) -> None:
+    class Proxy(Handler):
+        def do_CONNECT(self) -> None:  # noqa: N802 - so the server calls it
+            self.reply(407)
+
+    with serving(lambda handler: handler.reply()) as server:
+        server.RequestHandlerClass = Proxy
+        session.proxies = {"https": server.url}
+        session.trust_env = False
+        with pytest.raises(Transient, match=r"\(the proxy: Tunnel connection failed: 407 .*\)"):
+            ask(session, "https://api.example.com")
 
 
 def test_a_proxy_is_used_and_its_answer_bounded_too(session: requests.Session) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,15 +13,13 @@ from singer_sdk import Tap
 
 from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.regions import DOMAINS
-from tap_genesys_search.settings import CONFIG_JSONSCHEMA, Settings
+from tap_genesys_search.settings import _OWN, CONFIG_JSONSCHEMA, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SECRET = "v3ry-s3cret"
 CLIENT = {"client_id": "me", "client_secret": SECRET}
-# The SDK adds its own settings to the schema that a tap has.
-OWN = deepcopy(CONFIG_JSONSCHEMA["properties"])
 
 
 def problem(**config: object) -> str:
@@ -57,7 +54,7 @@ def test_a_client_is_enough() -> None:
 def test_null_and_blank_mean_not_set() -> None:
     """As a form or a line of .env leaves them; only a query that is blank is no query."""
     required = CONFIG_JSONSCHEMA["required"]
-    names = [name for name in OWN if name not in required]
+    names = [name for name in _OWN if name not in required]
     assert settings(**dict.fromkeys(names)) == settings()
     texts = [name for name in names if name != "query"]
     assert settings(**dict.fromkeys(texts, "  ")) == settings()
@@ -69,7 +66,8 @@ def test_required_ones(value: object) -> None:
     """Both at once, and where to put them."""
     assert problem(client_id=value, client_secret=value) == (
         "client_id is missing: set it in the configuration, or as TAP_GENESYS_SEARCH_CLIENT_ID in the environment; "
-        "client_secret is missing: set it in the configuration, or as TAP_GENESYS_SEARCH_CLIENT_SECRET in the environment"
+        "client_secret is missing: set it in the configuration, or as TAP_GENESYS_SEARCH_CLIENT_SECRET in the "
+        "environment"
     )
 
 
@@ -202,7 +200,7 @@ def test_an_end_that_is_not_after_the_start(end: str) -> None:
 
 
 WHOLE_NUMBERS = {
-    name: (schema["minimum"], schema.get("maximum")) for name, schema in OWN.items() if "integer" in schema["type"]
+    name: (schema["minimum"], schema.get("maximum")) for name, schema in _OWN.items() if "integer" in schema["type"]
 }
 
 
@@ -235,7 +233,7 @@ def test_a_number_in_quotes() -> None:
 @pytest.mark.parametrize("value", [12345, True, ["a"], {"a": "b"}, 1.5])
 def test_a_text_that_is_none(value: object) -> None:
     """The value is not shown: it may be the secret."""
-    texts = [name for name, schema in OWN.items() if "string" in schema["type"]]
+    texts = [name for name, schema in _OWN.items() if "string" in schema["type"]]
     assert problem(**dict.fromkeys(texts, value)) == "; ".join(f"{name} must be a text, in quotes" for name in texts)
 
 
@@ -304,14 +302,14 @@ def test_the_sdk_adds_to_the_schema() -> None:
 
 def test_a_secret_is_marked_and_never_shown() -> None:
     """In the schema, and when the settings are printed."""
-    secret = {name for name, schema in OWN.items() if schema.get("secret")}
+    secret = {name for name, schema in _OWN.items() if schema.get("secret")}
     assert secret == {"client_secret"}
     assert SECRET not in repr(settings())
 
 
 def test_every_setting_says_what_it_is() -> None:
     """Label, description, and a default that its own check accepts."""
-    for name, schema in OWN.items():
+    for name, schema in _OWN.items():
         assert schema["title"], name
         assert schema["description"].endswith("."), name
         if "default" in schema:
@@ -323,7 +321,7 @@ def _json() -> st.SearchStrategy[object]:
     return st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
 
 
-NAMES = st.sampled_from(sorted(OWN)) | st.text()
+NAMES = st.sampled_from(sorted(_OWN)) | st.text()
 
 
 @hypothesis_settings(deadline=None)
