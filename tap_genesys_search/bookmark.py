@@ -136,8 +136,10 @@ class Bookmark:
         return self._advanced
 
     def state(self) -> dict[str, str]:
-        """Return what to write. Nothing is written without a bookmark: loaders merge states, and a new fingerprint
-        beside an old bookmark would pass it off as read by this question.
+        """Return what to write, once there is a bookmark.
+
+        Nothing is written without one: loaders merge states, and a new fingerprint beside an old bookmark would pass
+        that off as read by this question.
         """
         newest = [] if self._newest is None else [min(self._newest, self._run_start)]
         if self._stored.bookmark is not None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 #: Commands by name: the module that has them, and what has to be installed for it. Imported when they are used, as most
 #: runs need none of what the others bring.
 _COMMANDS: Final = {
+    "audit": ("tap_genesys_search.audit_command", "audit_command", "the package"),
     "demo": ("tap_genesys_search.demo", "demo_command", "a clone of the repository, with: uv sync"),
+    "explain": ("tap_genesys_search.explain_command", "explain_command", "the package"),
     "sandbox": (
         "tap_genesys_search.sandbox.command",
         "sandbox",

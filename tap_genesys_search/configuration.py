@@ -35,13 +35,13 @@ def read_config(sources: Iterable[str]) -> dict[str, Any]:
 
 
 def read_environment() -> dict[str, Any]:
-    """Read the settings of the environment, to which `.env` is added first: that of this folder, or the nearest above.
+    """Read the settings of the environment, to which `.env` is added first: this folder's, or the nearest above.
 
     Raises:
         ConfigurationError: A variable holds something else than its setting is.
     """
-    # The SDK's own reader, which knows all kinds of settings. It has no public name; by itself it looks for `.env` above
-    # the folder where the SDK is installed, and raises whatever a wrong value leads to.
+    # The SDK's own reader, which knows all kinds of settings. It has no public name; by itself it looks for `.env`
+    # above the folder where the SDK is installed, and raises whatever a wrong value leads to.
     from singer_sdk import Tap  # noqa: PLC0415
     from singer_sdk.configuration._dict_config import parse_environment_config  # noqa: PLC0415
 

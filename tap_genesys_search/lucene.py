@@ -102,3 +102,24 @@ def only_negations(query: str) -> bool:
             case _:
                 pass
     return groups[0].only_negations
+
+
+def checked(query: str) -> str:
+    """Return a query that can be put in parentheses beside a range of time.
+
+    Raises:
+        ValueError: It cannot; the text goes on after the word ``query``.
+    """
+    if not query.isascii():
+        try:
+            query.encode()
+        except UnicodeEncodeError:
+            message = "holds half a character (a lone surrogate): write the character itself"
+            raise ValueError(message) from None
+    if mark := unclosed(query):
+        message = f"has no partner for the {mark}: close it, or write a backslash before it"
+        raise ValueError(message)
+    if only_negations(query):
+        message = "is only negations, which match nothing once a range of time is added: begin it with *:* AND NOT …"
+        raise ValueError(message)
+    return query

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class SeekPaginator(BaseAPIPaginator[SeekCursor]):
     """Pages by seeking: its value is the cursor to ask from next.
 
-    The tap itself reads with several cursors at a time (`tap_genesys_search.reading`); this is one of them, for code that
-    uses the SDK's own request loop.
+    The tap itself reads with several cursors at a time (`tap_genesys_search.reading`); this is one of them, for code
+    that uses the SDK's own request loop.
     """
 
     @override

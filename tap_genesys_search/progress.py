@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
 
 if TYPE_CHECKING:
+    import logging
+
     from tap_genesys_search.client import Stats
     from tap_genesys_search.reading import Progress
 
@@ -91,7 +92,8 @@ class ProgressLog:
     def finished(self, now: float) -> None:
         """Say what the run was."""
         self._logger.info(
-            "Read %s conversations in %s searches and %s: %s slices, %s times told to wait, %s retries, %s pages read again",
+            "Read %s conversations in %s searches and %s: %s slices, %s times told to wait, %s retries,"
+            " %s pages read again",
             f"{self._progress.records:,}",
             f"{self.searches:,}",
             describe_minutes(now - self._began),

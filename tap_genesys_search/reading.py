@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
-from tap_genesys_search.pagination import Axis, Batch, Question, SeekCursor
+from tap_genesys_search.pagination import Ask, Axis, Batch, Question, SeekCursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -249,7 +249,7 @@ class Reading:
             cursor, answer = self._begin(piece, cursor, answer)
         batch, piece.cursor = cursor.advance(answer)
         self._drop_timeless(batch)
-        self._note_pace(answer)
+        self._note_pace(ticket.question, answer)
         piece.records += len(batch)
         piece.bytes += answer.size
         size = answer.size if len(batch) else 0
@@ -322,15 +322,24 @@ class Reading:
                 self._pace = max(0, span) / answer.total
         return cursor, answer
 
-    def _note_pace(self, answer: Answer) -> None:
-        """Let the pace (milliseconds for each record) follow what pages show, as widths must follow busy and quiet hours.
+    def _note_pace(self, question: Question, answer: Answer) -> None:
+        """Let the pace (milliseconds for each record) follow what pages show: widths must follow busy and quiet hours.
 
-        It is a mean of times, not of rates: thousands of records in one instant hardly move it.
+        A last page shows it as well, an empty one most of all: without them the quiet hours behind a burst would be read
+        in slices as narrow as the burst's. It grows by doubling, as one gap says little of what lies behind it. Records
+        of one instant, however many, say nothing.
         """
-        stamps = [s for s in (answer.stamps[:1] + answer.stamps[-1:]) if s is not None]
-        if len(stamps) == 2 and answer.more:  # noqa: PLR2004 - a first and a last
-            seen = abs(timestamps.parse(stamps[1]) - timestamps.parse(stamps[0])) / len(answer.stamps)
-            self._pace = seen if self._pace is None else 0.9 * self._pace + 0.1 * seen
+        span = 0
+        if question.by is not Ask.TIME:
+            return
+        if answer.more:
+            stamps = [s for s in (answer.stamps[:1] + answer.stamps[-1:]) if s is not None]
+            span = abs(timestamps.parse(stamps[-1]) - timestamps.parse(stamps[0])) if stamps else 0
+        elif question.low > timestamps.BEGIN and question.high < timestamps.END:
+            span = question.high - question.low
+        if span:
+            seen = span / max(1, len(answer.stamps))
+            self._pace = min(0.9 * self._pace + 0.1 * seen, 2 * self._pace) if self._pace else seen
 
     def _close_edge(self, gap: _Slice, answer: Answer) -> None:
         """The oldest record of an open gap is known: nothing lies beyond it."""

@@ -39,7 +39,7 @@ def api_url(region: str) -> str:
 
 
 def token_url(base_url: str) -> str:
-    """Return where tokens for an API come from: the region's login host, or the API host itself if it is no region's."""
+    """Return where an API's tokens come from: the region's login host, or the API host itself if it is no region's."""
     domain = (urlsplit(base_url).hostname or "").removeprefix("api.")
     if domain in DOMAINS.values():
         return f"https://login.{domain}/oauth/token"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
-
-from typing_extensions import Self
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Self
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.auth import GenesysAuth
 from tap_genesys_search.client import SearchClient
 from tap_genesys_search.clock import SystemClock
-from tap_genesys_search.errors import ConfigurationError
+from tap_genesys_search.errors import ConfigurationError, QueryError
+from tap_genesys_search.lucene import checked
 from tap_genesys_search.pagination import Axis, Question
 from tap_genesys_search.progress import ProgressLog
 from tap_genesys_search.rate_limit import RateBudget
@@ -65,7 +66,7 @@ class ConversationSearchClient:
         concurrency: Slices read at a time; None: as many as rate and latency ask for.
         requests_per_minute: Budget shared by all workers.
         slice_records: Records that a slice aims for.
-        lookback_seconds: How late the index may show a record; a page held for longer than half of it is asked for again.
+        lookback_seconds: How late the index may show a record; a page held for more than half of it is asked for again.
         max_retries: Tries after the first, for faults that pass.
         max_wait_seconds: The longest that one search waits on the platform's word, in seconds.
         request_timeout_seconds: The longest that one request takes, in seconds.
@@ -73,7 +74,7 @@ class ConversationSearchClient:
         on_request: Called after each answer with its latency in seconds and its status.
     """
 
-    def __init__(  # noqa: PLR0913 - settings, all named
+    def __init__(
         self,
         auth: GenesysAuth,
         base_url: str,
@@ -115,7 +116,11 @@ class ConversationSearchClient:
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, *, auth: GenesysAuth | None = None, on_request: Callable[[float, int], None] | None = None
+        cls,
+        settings: Settings,
+        *,
+        auth: GenesysAuth | None = None,
+        on_request: Callable[[float, int], None] | None = None,
     ) -> Self:
         """Return a client with a tap's settings."""
         return cls(
@@ -144,8 +149,8 @@ class ConversationSearchClient:
     ) -> Generator[Record, None, None]:
         """Yield conversations one by one; nothing is kept, and leaving early (``close()``) ends the threads.
 
-        With no ``end``, and ``max_results`` not reached, a last look brings what moved meanwhile: an id comes twice only
-        if it moved.
+        With no ``end``, and ``max_results`` not reached, a last look brings what moved meanwhile: an id comes twice
+        only if it moved.
 
         Args:
             query: Lucene.
@@ -160,6 +165,11 @@ class ConversationSearchClient:
         if max_results is not None and max_results < 0:
             message = f"max_results is {max_results}; it must be 0 or more"
             raise ConfigurationError(message)
+        try:
+            checked(query)
+        except ValueError as error:
+            message = f"query {error}"
+            raise QueryError(message) from error
         low = _instant(start, "start", timestamps.BEGIN)
         high = None if end is None else _instant(end, "end", timestamps.END)
         if high is not None and high <= low:
@@ -170,31 +180,26 @@ class ConversationSearchClient:
     def _stream(
         self, query: str, low: int, high: int | None, limit: int | None, axis: Axis
     ) -> Generator[Record, None, None]:
+        if limit != 0:
+            with closing(self._all(query, low, high, limit, axis)) as conversations:
+                yield from islice(conversations, limit)
+
+    def _all(
+        self, query: str, low: int, high: int | None, limit: int | None, axis: Axis
+    ) -> Generator[Record, None, None]:
         run = SearchRun(self, query, low, high, axis=axis, limit=limit)
-        left = math.inf if limit is None else limit
-        recent: set[tuple[str, str | None]] = set()
         edge = timestamps.write(run.began - LAST_LOOK)
-        if left <= 0:
-            return
+        recent: set[tuple[str, str | None]] = set()
         for page in run.pages():
             batch = page.batch
-            if high is None and batch.stamps and max(s or "" for s in (batch.stamps[0], batch.stamps[-1])) >= edge:
+            if high is None and max(batch.stamps[0] or "", batch.stamps[-1] or "") >= edge:
                 recent.update(zip(batch.ids, batch.stamps, strict=True))
-            for record in batch.records:
-                yield record
-                left -= 1
-                if left <= 0:
-                    return
-        if high is not None:
-            return
-        look = SearchRun(self, query, max(low, run.run_start - LAST_LOOK), timestamps.END, workers=1)
-        for page in look.pages():
-            for record, key in zip(page.batch.records, zip(page.batch.ids, page.batch.stamps, strict=True), strict=True):
-                if key not in recent:
-                    yield record
-                    left -= 1
-                    if left <= 0:
-                        return
+            yield from batch.records
+        if high is None:
+            look = SearchRun(self, query, max(low, run.run_start - LAST_LOOK), timestamps.END, workers=1)
+            for page in look.pages():
+                keys = zip(page.batch.ids, page.batch.stamps, strict=True)
+                yield from (record for record, key in zip(page.batch.records, keys, strict=True) if key not in recent)
 
     def glimpse(self, query: str = "*") -> Glimpse:
         """Look once: about how many conversations match, and the newest timestamp."""
@@ -247,7 +252,7 @@ class SearchRun:
             has not been seen yet.
     """
 
-    def __init__(  # noqa: PLR0913 - a range and how to read it
+    def __init__(
         self,
         client: ConversationSearchClient,
         query: str,
@@ -265,7 +270,8 @@ class SearchRun:
         self.low = low
         self.began = self.run_start = timestamps.from_seconds(client.clock.time())
         self._bounded = axis is Axis.OLDEST_FIRST and high != timestamps.END
-        self.high = min(high or timestamps.END, self.began) if self._bounded else high or timestamps.END
+        end = timestamps.END if high is None else high
+        self.high = min(end, self.began) if self._bounded else end
         self._axis = axis
         self._at_most = workers or client.concurrency or MAX_WORKERS
         self._reading = Reading(
@@ -279,6 +285,8 @@ class SearchRun:
             fix_end=self._fix_end,
             limit=limit,
         )
+        # Records without an id that answers held: one number each, as several threads append.
+        self._nameless: list[int] = []
         self._logger = logger
         self._log = ProgressLog(
             logger, self._reading.progress, client.http.stats, client.page_size, client.clock.monotonic()
@@ -305,14 +313,16 @@ class SearchRun:
         clock = self._client.clock
         workers = Workers(
             self._reading,
-            lambda question, sleep: self._client.http.ask(question, self._query, sleep),
+            self._ask,
             clock,
             at_most=self._at_most,
         )
         pages = workers.pages()
         try:
             told = False
+            timeless = 0
             for page in pages:
+                timeless += page.batch.stamps.count(None)
                 if not told:
                     told = True
                     self._log.started(self.low, self.high, self._client.budget.rate)
@@ -321,6 +331,18 @@ class SearchRun:
         finally:
             workers.close()
         self._log.finished(clock.monotonic())
+        if timeless:
+            self._logger.warning("%d conversations have no usable timestamp: they come once, with null", timeless)
+        if self._nameless:
+            self._logger.warning(
+                "Skipped %d records that have neither id nor conversationId (in all answers)", sum(self._nameless)
+            )
+
+    def _ask(self, question: Question, sleep: Callable[[float], None]) -> Answer:
+        answer = self._client.http.ask(question, self._query, sleep)
+        if nameless := answer.ids.count(None):
+            self._nameless.append(nameless)
+        return answer
 
     def _fix_end(self, answer: Answer) -> int | None:
         """End the run where it began, by the earlier clock; what changes from then on belongs to the next run."""

@@ -21,8 +21,14 @@ from tap_genesys_search.settings import Settings
 @click.option("--start", help="First moment, ISO 8601.")
 @click.option("--end", help="End, exclusive, ISO 8601.")
 @click.option("--oldest-first", is_flag=True, help="From the oldest up, instead of from the newest down.")
-def search(  # noqa: PLR0913 - one for each option
-    query: str, sources: tuple[str, ...], max_results: int | None, start: str | None, end: str | None, *, oldest_first: bool
+def search(
+    query: str,
+    sources: tuple[str, ...],
+    max_results: int | None,
+    start: str | None,
+    end: str | None,
+    *,
+    oldest_first: bool,
 ) -> None:
     """Print a line for each conversation that matches QUERY (Lucene), the newest first."""
     settings = Settings.from_config(read_config(sources) | {"query": query})

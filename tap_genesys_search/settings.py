@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from copy import deepcopy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from singer_sdk import Tap
 from singer_sdk import typing as th
 
 from tap_genesys_search.errors import ConfigurationError
-from tap_genesys_search.lucene import only_negations, unclosed
+from tap_genesys_search.lucene import checked
 from tap_genesys_search.regions import DEFAULT_REGION, DOMAINS, api_url, is_login_host, token_url
 from tap_genesys_search.timestamps import parse
 
@@ -57,7 +56,9 @@ CONFIG_JSONSCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         "base_url",
         th.StringType,
         title="Base URL",
-        description="Address of the API, without /api/v2, if it is not the region's; https, or http on this machine.",
+        description=(
+            "Address of the API without /api/v2, if it is not that of the region; https, or http on this machine."
+        ),
     ),
     th.Property(
         "auth_url",
@@ -105,7 +106,9 @@ CONFIG_JSONSCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         "start_date",
         th.DateTimeType,
         title="Start date",
-        description="Earliest timestamp to extract, ISO 8601, UTC unless it says otherwise; without it, all there is.",
+        description=(
+            "Earliest timestamp to extract, ISO 8601, UTC unless it says otherwise; without it, from the beginning."
+        ),
     ),
     th.Property(
         "end_date",
@@ -182,8 +185,7 @@ CONFIG_JSONSCHEMA: Final[dict[str, Any]] = th.PropertiesList(
     ),
 ).to_dict()
 
-# The SDK adds its own settings to the schema that it is given.
-_OWN: Final[dict[str, dict[str, Any]]] = deepcopy(CONFIG_JSONSCHEMA["properties"])
+OWN: Final[dict[str, dict[str, Any]]] = CONFIG_JSONSCHEMA["properties"]
 _REQUIRED: Final = frozenset(CONFIG_JSONSCHEMA["required"])
 
 _log: Final = logging.getLogger(__name__)
@@ -224,7 +226,7 @@ class Settings:
         _warn_of_unknown(config)
         problems: list[str] = []
         values: dict[str, Any] = {}
-        for name, schema in _OWN.items():
+        for name, schema in OWN.items():
             values[name] = schema.get("default")
             try:
                 given = _plain(name, schema, config.get(name))
@@ -249,7 +251,7 @@ class Settings:
 def _warn_of_unknown(config: Mapping[str, object]) -> None:
     builtin: dict[str, Any] = {"properties": {}}
     Tap.append_builtin_config(builtin)
-    known = [*_OWN, *builtin["properties"]]
+    known = [*OWN, *builtin["properties"]]
     for name in config:
         if name not in known:
             close = get_close_matches(name, known, n=1)
@@ -308,22 +310,6 @@ def _instant(text: str) -> int:
     except ValueError:
         message = f"must be a date or date-time such as 2026-10-03 or 2026-10-03T08:15:00Z, not {_shown(text)}"
         raise ValueError(message) from None
-
-
-def _query(text: str) -> str:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            message = "holds half a character (a lone surrogate): write the character itself"
-            raise ValueError(message) from None
-    if mark := unclosed(text):
-        message = f"has no partner for the {mark}: close it, or write a backslash before it"
-        raise ValueError(message)
-    if only_negations(text):
-        message = "is only negations, which match nothing once a range of time is added: begin it with *:* AND NOT …"
-        raise ValueError(message)
-    return text
 
 
 def _base_url(text: str) -> str:
@@ -386,7 +372,7 @@ def _shown(value: object) -> str:
 _CHECKS: Final = {
     "base_url": _base_url,
     "auth_url": _auth_url,
-    "query": _query,
+    "query": checked,
     "start_date": _instant,
     "end_date": _instant,
 }

@@ -6,7 +6,6 @@ from copy import deepcopy
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand
@@ -20,6 +19,7 @@ from tap_genesys_search.streams import ConversationsStream
 from tap_genesys_search.writer import PageWriter
 
 if TYPE_CHECKING:
+    import click
     from singer_sdk import Stream
 
 _NO_STATE = "the state is none: it must be an object with bookmarks by stream; repair it, or start without one"
@@ -45,10 +45,10 @@ class TapGenesysSearch(Tap):
     def __init__(
         self,
         *,
-        config: Any = None,
+        config: dict[str, Any] | PurePath | str | list[PurePath | str] | None = None,
         parse_env_config: bool = False,
         validate_config: bool = True,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401 - the SDK's own
     ) -> None:
         """Read and check the settings.
 

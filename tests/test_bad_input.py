@@ -12,7 +12,6 @@ import pytest
 from tap_genesys_search.sandbox import Client, Faults, SandboxServer, WorldConfig
 from tests.helpers import CLIENT, SECRET, ManualClock, Run, State, Tap, accounted_for, config_for, table, truth
 
-
 SETTING, PLATFORM, CONTRACT = 78, 75, 76
 
 #: So few that a run is over soon, and the bounds that it has to keep.
@@ -20,7 +19,9 @@ HASTY: dict[str, object] = {"max_retries": 1, "request_timeout_seconds": 1, "max
 TRIES = 2
 
 NOON_STATE: State = {
-    "bookmarks": {"conversations": {"replication_key": "timestamp", "replication_key_value": "2026-10-05T12:00:00.000Z"}}
+    "bookmarks": {
+        "conversations": {"replication_key": "timestamp", "replication_key_value": "2026-10-05T12:00:00.000Z"}
+    }
 }
 
 
@@ -110,7 +111,9 @@ CASES = {
     ),
     "base url with a wrong path": Case(SETTING, "auth_url.*region", {"base_url": "{url}/genesys"}),
     "token url with a wrong path": Case(SETTING, "auth_url", {"auth_url": "{url}/oauth/tokens"}),
-    "token url that is no login host": Case(SETTING, "client_secret.*/api/v2/search", {"auth_url": "{url}/api/v2/search"}, searches=TRIES),
+    "token url that is no login host": Case(
+        SETTING, "client_secret.*/api/v2/search", {"auth_url": "{url}/api/v2/search"}, searches=TRIES
+    ),
     "nobody listens": Case(PLATFORM, "base_url and region", {"base_url": f"http://127.0.0.1:{closed_port()}"}),
     "host of no region": Case(PLATFORM, "base_url and region", {"base_url": "https://api.mypurecloud.invalid"}),
     "outage": Case(PLATFORM, "try again later", faults={"outage": True}, searches=TRIES),
@@ -273,9 +276,7 @@ def test_a_configuration_file_that_is_not_there_is_named(tap: Tap) -> None:
     check(tap(None, "--config=nowhere.json"), Case(SETTING, r"nowhere\.json"))
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"), [("PAGE_SIZE", "many"), ("STREAM_MAPS", "{"), ("MAX_RETRIES", "1.5")]
-)
+@pytest.mark.parametrize(("variable", "value"), [("PAGE_SIZE", "many"), ("STREAM_MAPS", "{"), ("MAX_RETRIES", "1.5")])
 def test_a_wrong_variable_is_named(tap: Tap, variable: str, value: str) -> None:
     env = {f"TAP_GENESYS_SEARCH_{name}": text for name, text in {"CLIENT_SECRET": SECRET, variable: value}.items()}
     check(tap(None, "--config=ENV", env=env), Case(SETTING, f"TAP_GENESYS_SEARCH_{variable}"))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tap_genesys_search.cli import group
-from tap_genesys_search.settings import _OWN, CONFIG_JSONSCHEMA, ENV_PREFIX
+from tap_genesys_search.settings import CONFIG_JSONSCHEMA, OWN, ENV_PREFIX
 from tap_genesys_search.tap import TapGenesysSearch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ LOADERS = {loader["name"]: loader for loader in PROJECT["plugins"]["loaders"]}
 
 BUILTIN: dict[str, dict[str, Any]] = {"properties": {}}
 TapGenesysSearch.append_builtin_config(BUILTIN)
-SCHEMAS: dict[str, dict[str, Any]] = {**_OWN, **BUILTIN["properties"]}
+SCHEMAS: dict[str, dict[str, Any]] = {**OWN, **BUILTIN["properties"]}
 
 
 def kind(schema: dict[str, Any]) -> str:
@@ -47,7 +47,7 @@ def test_a_setting_is_that_of_the_code(setting: dict[str, Any]) -> None:
     assert setting.get("value") == schema.get("default")
     assert setting.get("sensitive", False) == schema.get("secret", False)
     assert [option["value"] for option in setting.get("options", [])] == schema.get("enum", [])
-    if setting["name"] in _OWN:
+    if setting["name"] in OWN:
         assert setting["label"] == schema["title"]
         assert setting["description"] == schema["description"]
     else:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_genesys_search import timestamps
@@ -183,14 +184,9 @@ class TestPlan:
     def test_slices_share_their_edges(self, step: int) -> None:
         """No instant between two slices, none in both: what is asked for first in each slice is where another ends."""
         driver = reading(spread(600, step), high=NOON + 600 * step, slice_records=20)
-        starts: set[int] = set()
-        ends: set[int] = set()
         while not driver.reading.done:
-            for piece in list(driver.reading._slices):  # noqa: SLF001 - the claim is about them
-                starts.add(piece.start)
-                ends.add(piece.end)
-            pieces = list(driver.reading._slices)  # noqa: SLF001
-            assert all(before.end == after.start for before, after in zip(pieces, pieces[1:], strict=False))
+            pieces = list(driver.reading._slices)  # noqa: SLF001 - the claim is about them
+            assert all(before.end == after.start for before, after in pairwise(pieces))
             driver.round()
         driver.complete()
 
@@ -216,10 +212,19 @@ class TestPlan:
         assert len(driver.take()) == 1
 
     def test_a_limit_keeps_workers_from_reading_further(self) -> None:
-        driver = reading(spread(5000), workers=8, limit=100)
-        while len(driver.found) < 100:
-            driver.round()
-        assert driver.index.searches <= 13
+        searches = {}
+        for limit in (100, None):
+            driver = reading(spread(5000), workers=8, limit=limit)
+            for _ in range(2):
+                driver.round()
+            for _ in range(100):
+                driver.take()
+                if not driver.tickets:
+                    break
+                driver.answer(driver.tickets[0])
+            searches[limit] = driver.index.searches
+        assert searches[100] <= 100 // 9 + 1
+        assert searches[None] > 1.5 * searches[100]
 
     def test_a_limit_is_only_a_hint(self) -> None:
         driver = reading(spread(300), limit=20)
@@ -242,13 +247,24 @@ class TestPlan:
 
     def test_a_heavy_slice_is_cut_so_that_others_can_help(self) -> None:
         """All lies in a small part of the range, where the density of the whole expects one slice."""
-        stamps = {f"c{number:05d}": NOON + 5_000_000 + number for number in range(3000)}
+        stamps = {f"c{number:05d}": NOON + 5_000_000 + 100 * number for number in range(3000)}
         driver = reading(Index(random.Random(1), {"a": NOON, **stamps, "z": NOON + 9_999_999}), slice_records=40)
         busy: list[int] = []
         while not driver.reading.done:
             busy.append(len(driver.round()))
         driver.complete()
         assert Counter(busy).most_common(1)[0][0] == 4
+        assert len(busy) < 3000 / 10 / 2
+
+    @pytest.mark.parametrize("where", [0, 1000, 9_000_000])
+    @pytest.mark.parametrize("burst", [1, 3, 1000])
+    def test_behind_a_burst_slices_widen_again(self, where: int, burst: int) -> None:
+        """Thousands of records within a moment, and quiet hours around them."""
+        stamps = {f"b{number:05d}": NOON + where + number % burst for number in range(3000)}
+        driver = reading(Index(random.Random(1), {**spread(50, 200_000).stamps, **stamps}), slice_records=40)
+        driver.finish()
+        driver.complete()
+        assert driver.index.searches < 2 * 3050 / 10
 
     def test_a_slice_with_heavy_records_is_cut(self) -> None:
         """By bytes: each page is a tenth of the buffer."""
@@ -318,6 +334,7 @@ class TestBeginning:
         driver = reading(spread(0), fix_end=lambda _: NOON - 5)
         (ticket,) = driver.take()
         driver.reading.deliver(ticket, page(*shown, more=True))
+        assert driver.pop() is None
         assert driver.reading.done
 
     def test_a_first_question_that_is_too_slow_is_narrowed(self) -> None:
@@ -397,14 +414,6 @@ class TestOpenRanges:
         driver = reading(index, timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, slice_records=2)
         driver.finish()
         driver.complete()
-
-    def test_it_comes_back_late_for_a_slice_that_was_thrown_away(self) -> None:
-        driver, ticket = self._until_edge()
-        driver.reading.max_age = 0.0  # type: ignore[attr-defined]
-        driver.finish()
-        waiting = driver.reading.done
-        driver.reading.deliver(ticket, page(more=False))
-        assert waiting or driver.reading.done
 
 
 class TestMemory:
@@ -491,7 +500,8 @@ class TestOrder:
         driver = reading(spread(1000), axis=axis)
         while not driver.reading.done:
             driver.take()
-            driver.answer(driver.tickets[-1])
+            if driver.tickets:
+                driver.answer(driver.tickets[-1])
             driver.pop()
         driver.complete()
 
@@ -508,7 +518,7 @@ class TestOrder:
         driver.complete()
 
     def test_one_without_a_timestamp_comes_once(self) -> None:
-        driver = reading(spread(0), high=NOON + 100)
+        driver = reading(spread(0), high=NOON + 100, workers=1)
         answers = [
             page(("a", NOON + 1), ("x", None), ("b", NOON + 2), more=True),
             page(("b", NOON + 2), ("x", None), ("y", None), more=False),
@@ -525,7 +535,7 @@ class TestOrder:
         driver = reading(spread(500))
         driver.finish()
         progress = driver.reading.progress
-        assert (progress.records, progress.pages, progress.reread) == (500, len(driver.pages), 0)
+        assert (progress.records, progress.pages, progress.reread) == (500, driver.index.searches, 0)
         assert progress.total == 500
 
 
@@ -644,14 +654,15 @@ class TestStale:
 
     def test_inside_a_dense_instant(self) -> None:
         crowd = {f"t{number:05d}": NOON + 1000 for number in range(1200)}
-        for ids, seed in [(True, 1), (True, 2), (False, 3), (False, 4)]:
+        for seed in range(20):
+            ids = seed % 2 == 0
             rng = random.Random(seed)
             index = Index(rng, {**crowd, "a": NOON, "z": NOON + 5000}, id_ranges=ids, stable_ties=not ids)
             driver = reading(index, max_age=10, workers=2)
             steps = 0
             while not driver.reading.done:
                 steps += 1
-                assert steps < 5000
+                assert steps < 1000
                 driver.now += rng.choice([0, 0, 0, 0, 0, 11]) if steps < 300 else 0
                 driver.take(1)
                 if driver.tickets and rng.random() < 0.8:
@@ -741,9 +752,10 @@ class TestFaults:
 
 
 @BOTH
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
-    count=st.sampled_from([0, 1, 5, 50, 200, 600]),
+    count=st.sampled_from([0, 1, 5, 50, 300]),
     width=st.sampled_from([1, 10, 1000, 100_000]),
     workers=st.integers(1, 8),
     page_size=st.sampled_from([1, 7, 50, 200]),
@@ -788,7 +800,7 @@ def test_any_index_by_any_schedule_comes_once_and_in_order(
     steps = 0
     while not driver.reading.done:
         steps += 1
-        assert steps < 60 * (count + 50), "it never ends"
+        assert steps < 100 * (count + 50), "it never ends"
         driver.now += rng.random() if steps < 10 * (count + 50) else 0.0
         chance = rng.random()
         if chance < 0.4:

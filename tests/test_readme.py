@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tap_genesys_search.settings import _OWN, CONFIG_JSONSCHEMA
+from tap_genesys_search.settings import CONFIG_JSONSCHEMA, OWN
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->"
@@ -25,7 +25,7 @@ def test_the_settings_table_is_that_of_the_code() -> None:
 
 def settings_table() -> str:
     """Write the table."""
-    rows = ["| name | default | |", "|---|---|---|", *(_row(name, schema) for name, schema in _OWN.items())]
+    rows = ["| name | default | |", "|---|---|---|", *(_row(name, schema) for name, schema in OWN.items())]
     return "\n".join(rows) + "\n"
 
 

@@ -13,7 +13,7 @@ from singer_sdk import Tap
 
 from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.regions import DOMAINS
-from tap_genesys_search.settings import _OWN, CONFIG_JSONSCHEMA, Settings
+from tap_genesys_search.settings import CONFIG_JSONSCHEMA, OWN, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ def test_a_client_is_enough() -> None:
 def test_null_and_blank_mean_not_set() -> None:
     """As a form or a line of .env leaves them; only a query that is blank is no query."""
     required = CONFIG_JSONSCHEMA["required"]
-    names = [name for name in _OWN if name not in required]
+    names = [name for name in OWN if name not in required]
     assert settings(**dict.fromkeys(names)) == settings()
     texts = [name for name in names if name != "query"]
     assert settings(**dict.fromkeys(texts, "  ")) == settings()
@@ -200,7 +200,7 @@ def test_an_end_that_is_not_after_the_start(end: str) -> None:
 
 
 WHOLE_NUMBERS = {
-    name: (schema["minimum"], schema.get("maximum")) for name, schema in _OWN.items() if "integer" in schema["type"]
+    name: (schema["minimum"], schema.get("maximum")) for name, schema in OWN.items() if "integer" in schema["type"]
 }
 
 
@@ -233,7 +233,7 @@ def test_a_number_in_quotes() -> None:
 @pytest.mark.parametrize("value", [12345, True, ["a"], {"a": "b"}, 1.5])
 def test_a_text_that_is_none(value: object) -> None:
     """The value is not shown: it may be the secret."""
-    texts = [name for name, schema in _OWN.items() if "string" in schema["type"]]
+    texts = [name for name, schema in OWN.items() if "string" in schema["type"]]
     assert problem(**dict.fromkeys(texts, value)) == "; ".join(f"{name} must be a text, in quotes" for name in texts)
 
 
@@ -302,14 +302,14 @@ def test_the_sdk_adds_to_the_schema() -> None:
 
 def test_a_secret_is_marked_and_never_shown() -> None:
     """In the schema, and when the settings are printed."""
-    secret = {name for name, schema in _OWN.items() if schema.get("secret")}
+    secret = {name for name, schema in OWN.items() if schema.get("secret")}
     assert secret == {"client_secret"}
     assert SECRET not in repr(settings())
 
 
 def test_every_setting_says_what_it_is() -> None:
     """Label, description, and a default that its own check accepts."""
-    for name, schema in _OWN.items():
+    for name, schema in OWN.items():
         assert schema["title"], name
         assert schema["description"].endswith("."), name
         if "default" in schema:
@@ -321,7 +321,7 @@ def _json() -> st.SearchStrategy[object]:
     return st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
 
 
-NAMES = st.sampled_from(sorted(_OWN)) | st.text()
+NAMES = st.sampled_from(sorted(OWN)) | st.text()
 
 
 @hypothesis_settings(deadline=None)

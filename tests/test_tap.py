@@ -31,7 +31,6 @@ from tests.helpers import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MINUTE = 60
 HOUR = 3_600
@@ -163,7 +162,7 @@ def test_increments_bring_arrivals_changes_and_what_the_index_shows_late(tap: Ta
         assert server.stats["late_made"] == 0
         assert table(runs) == truth(server)
     for before, run in zip([None, *runs], runs, strict=False):
-        accounted_for(run, before and before.state)
+        accounted_for(run, before.state if before else None)
 
 
 def test_the_state_stays_as_stored_while_a_lookback_is_read_again(tap: Tap, clock: ManualClock) -> None:

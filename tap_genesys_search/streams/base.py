@@ -1,4 +1,4 @@
-"""What the streams of this tap share: the SDK's shape of an authenticated REST stream, and where its parts come from."""
+"""What the streams of this tap share: the SDK's shape of a REST stream, and where its parts come from."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class GenesysStream(RESTStream[_TToken]):
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        """Leave out the SDK's line about an unhandled error where there is none, or one that says itself what is wrong."""
+        """Leave out the SDK's line about an unhandled error where the error says itself what is wrong."""
         if level < logging.ERROR or not isinstance(sys.exc_info()[1], _NO_NEWS):
             super().log(message, *args, level=level, **kwargs)
 

@@ -22,7 +22,7 @@ from tap_genesys_search.streams.base import GenesysStream
 from tap_genesys_search.writer import PageMessage, PageWriter
 
 if TYPE_CHECKING:
-    import datetime
+    import datetime as dt
     from collections.abc import Iterable
 
     from singer_sdk.helpers.types import Context, Record
@@ -61,7 +61,7 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         return cursor.question().body(self.settings.query)
 
     @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> datetime.datetime | None:
+    def get_replication_key_signpost(self, context: Context | None = None) -> dt.datetime | None:
         """None: what caps the bookmark is the run's start by the platform's clock, not by this machine's."""
         return None
 
@@ -143,8 +143,8 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         if self.get_batch_config(self.config) is None:
             self._write_state_message()
 
-    # The fast path: one turn of the SDK's loop for a page instead of one for each record, where nothing that the SDK does
-    # with a record would change it. What it is not sure of goes the SDK's own way.
+    # The fast path: one turn of the SDK's loop for a page instead of one for each record, where nothing that the SDK
+    # does with a record would change it. What it is not sure of goes the SDK's own way.
 
     def _rows(self, batch: Batch) -> Iterable[Record]:
         return [PageRow(batch.records)] if self._is_plain and batch.records else batch.records

@@ -1,0 +1,244 @@
+"""genesys-search audit: does the warehouse hold what the source holds?"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import sys
+from collections import Counter
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import click
+
+from tap_genesys_search import timestamps
+from tap_genesys_search.audit import DAY, Audit, Day, Finding, What
+from tap_genesys_search.audit_report import estimates, summary, table
+from tap_genesys_search.audit_rows import opened
+from tap_genesys_search.configuration import read_config
+from tap_genesys_search.errors import ConfigurationError, ContractError, StateError
+from tap_genesys_search.explain import look_up, next_run, read_state
+from tap_genesys_search.pagination import Axis, Question
+from tap_genesys_search.search import ConversationSearchClient, SearchRun
+from tap_genesys_search.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from tap_genesys_search.audit import Row
+    from tap_genesys_search.audit_rows import Rows
+    from tap_genesys_search.reading import Page
+
+_COLUMNS: Final = ("id", "what", "source_timestamp", "warehouse_timestamp")
+_EXAMPLES: Final = 5
+
+_logger: Final = logging.getLogger("genesys-search.audit")
+
+
+@dataclass(slots=True)
+class _Task:
+    """What to compare: a range of instants (milliseconds since 1970), and where the next run begins to read."""
+
+    settings: Settings
+    client: ConversationSearchClient
+    rows: Rows
+    low: int
+    high: int | None
+    due: int | None
+    look_ups: int
+    out: Path | None
+    #: The first ids of each fault, to be shown.
+    examples: list[Finding] = field(default_factory=list)
+    timeless: int = 0
+
+
+@click.command("audit")
+@click.argument("path", metavar="ROWS", default="-")
+@click.option(
+    "--config",
+    "sources",
+    multiple=True,
+    help="A JSON file with the tap's settings, or ENV for the environment and .env (the default); several are merged.",
+)
+@click.option("--state", help="The state after the last load: what the source changed since then is no fault.")
+@click.option("--start", help="First moment, ISO 8601 (start_date of the configuration, or the beginning).")
+@click.option("--end", help="End, exclusive, ISO 8601 (end_date of the configuration, or now).")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A CSV file that gets all ids.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--quick", is_flag=True, help="Compare counts by day only, by one search each; they are estimates.")
+@click.option(
+    "--look-ups",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="How many ids are asked for singly, to say what became of them.",
+)
+@click.option(
+    "--all-days", is_flag=True, help="A line for each day, also where many without a fault follow each other."
+)
+def audit_command(
+    path: str,
+    *,
+    sources: tuple[str, ...],
+    state: str | None,
+    start: str | None,
+    end: str | None,
+    out: Path | None,
+    look_ups: int,
+    as_json: bool,
+    quick: bool,
+    all_days: bool,
+) -> None:
+    """Compare ROWS, a warehouse's export of id,timestamp in order of time, with the source.
+
+    ROWS is CSV or JSON lines, from a file or from a pipe (-). The exit code is 0 only if nothing is missing or stale.
+    """
+    settings = Settings.from_config(read_config(sources))
+    if quick and out is not None:
+        message = "--quick knows no ids: leave out --out or --quick"
+        raise ConfigurationError(message)
+    with ExitStack() as stack:
+        task = _Task(
+            settings,
+            stack.enter_context(ConversationSearchClient.from_settings(settings)),
+            stack.enter_context(opened(path)),
+            _instant(start, "--start", settings.start) or timestamps.BEGIN,
+            _instant(end, "--end", settings.end),
+            None if state is None else _due(settings, state),
+            look_ups,
+            out,
+        )
+        if task.high is not None and task.high <= task.low:
+            message = f"nothing to compare: the range ends at {timestamps.write(task.high)} and does not begin before"
+            raise ConfigurationError(message)
+        report = _quick(task) if quick else _audit(task)
+    lines = [json.dumps(report)] if as_json else estimates(report) if quick else table(report, all_days=all_days)
+    for line in lines:
+        click.echo(line)
+    if not report["ok"]:
+        sys.exit(1)
+
+
+def _instant(text: str | None, name: str, default: int | None) -> int | None:
+    if text is None:
+        return default
+    try:
+        return timestamps.parse(text)
+    except ValueError:
+        message = f"{name} is {text!r}; it must be an ISO 8601 date-time such as 2026-10-01T00:00:00Z"
+        raise ConfigurationError(message) from None
+
+
+def _due(settings: Settings, path: str) -> int:
+    """Where the next run begins to read: what lies from there on, it reads anyway."""
+    stored = read_state(path)
+    if stored.bookmark is None:
+        message = f"the state file {path} holds no bookmark of the stream conversations: nothing has been loaded by it"
+        raise StateError(message)
+    return next_run(settings, stored, "keep" if settings.on_source_change == "keep" else "fail").start
+
+
+def _audit(task: _Task) -> dict[str, Any]:
+    """Read both sides and compare them."""
+    logger = _logger
+    logger.setLevel(logging.INFO if sys.stderr.isatty() else logging.WARNING)
+    run = SearchRun(task.client, task.settings.query, task.low, task.high, logger=logger)
+    if run.is_empty:
+        message = f"nothing to compare: the range begins at {timestamps.write(task.low)}, which is not over yet"
+        raise ConfigurationError(message)
+    with ExitStack() as stack:
+        writer = _Writer(task.out, stack)
+        pages = stack.enter_context(closing(cast("Generator[Page, None, None]", run.pages())))
+        # The first answer fixes the range's end.
+        first = next(pages, None)
+        audit = stack.enter_context(Audit(task.low, run.high, task.due))
+        audit.merge(_rows(chain([] if first is None else [first], pages), task), task.rows)
+        shown: Counter[What] = Counter()
+        for finding in audit.findings(
+            lambda each: look_up(task.client.http.ask, task.settings.query, each), task.look_ups
+        ):
+            writer.write(finding)
+            shown[finding.what] += 1
+            if finding.what in {What.MISSING, What.STALE} and shown[finding.what] <= _EXAMPLES:
+                task.examples.append(finding)
+        return summary(
+            audit,
+            task.examples,
+            rows=task.rows,
+            timeless=task.timeless,
+            searches=task.client.http.stats.searches,
+            is_bounded=task.high is not None and task.high <= run.run_start,
+            out=None if task.out is None else str(task.out),
+        )
+
+
+def _rows(pages: Iterable[Page], task: _Task) -> Iterator[Row]:
+    for page in pages:
+        for identity, stamp in zip(page.batch.ids, page.batch.stamps, strict=True):
+            if stamp is None:
+                task.timeless += 1
+            else:
+                yield timestamps.parse(stamp), identity
+
+
+class _Writer:
+    """Writes the findings to a file, if there is one."""
+
+    def __init__(self, path: Path | None, stack: ExitStack) -> None:
+        if path is None:
+            self._csv = None
+            return
+        try:
+            file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+        except OSError as error:
+            message = f"the file {path} cannot be written: {error.strerror}"
+            raise ConfigurationError(message) from error
+        self._csv = csv.writer(file, lineterminator="\n")
+        self._csv.writerow(_COLUMNS)
+
+    def write(self, finding: Finding) -> None:
+        """Write a line."""
+        if self._csv is not None:
+            stamps = ("" if at is None else timestamps.write(at) for at in (finding.source, finding.warehouse))
+            self._csv.writerow((finding.id, finding.what.value, *stamps))
+
+
+def _quick(task: _Task) -> dict[str, Any]:
+    """Compare counts by day: one search for the oldest conversation, and one for each day from there on."""
+    now = timestamps.from_seconds(task.client.clock.time())
+    high = min(edge for edge in (now, task.high, task.due) if edge is not None)
+    held = Counter(at // DAY for at, _ in task.rows if task.low <= at < high)
+    days = {day: Day(warehouse=count) for day, count in held.items()}
+    query = task.settings.query
+    oldest = (
+        task.client.http.ask(Question(task.low, high, Axis.OLDEST_FIRST, size=1), query) if task.low < high else None
+    )
+    stamp = next((stamp for stamp in oldest.stamps if stamp is not None), None) if oldest else None
+    if stamp is not None:
+        for day in range(timestamps.parse(stamp) // DAY, (high - 1) // DAY + 1):
+            question = Question(max(task.low, day * DAY), min(high, (day + 1) * DAY), Axis.OLDEST_FIRST, size=1)
+            total = task.client.http.ask(question, query).total
+            if total is None:
+                message = "the API gives no totals; leave out --quick"
+                raise ContractError(message)
+            days.setdefault(day, Day()).source = total
+    return {
+        "quick": True,
+        "start": None if task.low <= timestamps.BEGIN else timestamps.write(task.low),
+        "end": timestamps.write(high),
+        "days": [
+            {
+                "day": timestamps.write(day * DAY)[:10],
+                "source_estimate": days[day].source,
+                "warehouse": days[day].warehouse,
+                "difference": days[day].warehouse - days[day].source,
+            }
+            for day in sorted(days)
+        ],
+        "searches": task.client.http.stats.searches,
+        "ok": all(day.source <= day.warehouse for day in days.values()),
+    }

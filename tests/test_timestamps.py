@@ -1,0 +1,132 @@
+"""Instants: floored to the millisecond, written in one form."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_genesys_search import timestamps
+
+INSTANTS = st.integers(timestamps.BEGIN, timestamps.parse("9999-12-31T23:59:59.999Z"))
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("2026-10-03T08:15:02.417Z", "2026-10-03T08:15:02.417Z"),
+        ("2026-10-03T08:15:02Z", "2026-10-03T08:15:02.000Z"),
+        ("2026-10-03T08:15:02.4Z", "2026-10-03T08:15:02.400Z"),
+        ("2026-10-03T10:15:02.417+02:00", "2026-10-03T08:15:02.417Z"),
+        ("2026-10-02T22:45:02.417-09:30", "2026-10-03T08:15:02.417Z"),
+        ("2026-10-03T08:15:02.417999Z", "2026-10-03T08:15:02.417Z"),
+        ("2026-10-03T08:15:02.417999999Z", "2026-10-03T08:15:02.417Z"),
+        ("2026-10-03T08:15:02.999999999+00:00", "2026-10-03T08:15:02.999Z"),
+        ("2026-10-03T08:15:02.417", "2026-10-03T08:15:02.417Z"),
+        ("2026-10-03 08:15:02.417", "2026-10-03T08:15:02.417Z"),
+        ("2026-10-03t08:15:02.417z", "2026-10-03T08:15:02.417Z"),
+        (" 2026-10-03T08:15Z ", "2026-10-03T08:15:00.000Z"),
+        ("2026-10-03", "2026-10-03T00:00:00.000Z"),
+        ("20261003T081502Z", "2026-10-03T08:15:02.000Z"),
+        ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+    ],
+)
+def test_every_form_becomes_one(text: str, written: str) -> None:
+    assert timestamps.write(timestamps.parse(text)) == written
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "2026-02-30", "2026-10-03T25:00Z", "1759479302417"])
+def test_what_is_no_date_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no ISO 8601 date-time"):
+        timestamps.parse(text)
+
+
+@given(INSTANTS)
+def test_what_is_written_reads_the_same(instant: int) -> None:
+    assert timestamps.parse(timestamps.write(instant)) == instant
+
+
+@given(INSTANTS, INSTANTS)
+def test_text_sorts_as_time_does(one: int, other: int) -> None:
+    assert (timestamps.write(one) < timestamps.write(other)) == (one < other)
+
+
+@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1), timezones=ZONES))  # noqa: DTZ001
+def test_it_is_floored_and_never_rounded(moment: datetime) -> None:
+    exact = moment.astimezone(UTC)
+    floored = timestamps.parse(moment.isoformat())
+    assert timedelta(0) <= exact - datetime.fromisoformat(timestamps.write(floored)) < timedelta(milliseconds=1)
+
+
+def test_the_open_ends_lie_beyond_everything() -> None:
+    assert timestamps.parse("0001-01-01T00:00:00Z") == timestamps.BEGIN
+    assert timestamps.parse("3000-01-01T00:00:00Z") < timestamps.END
+
+
+@pytest.mark.parametrize("instant", [timestamps.BEGIN - 1, 10**17])
+def test_outside_the_calendar_nothing_can_be_written(instant: int) -> None:
+    with pytest.raises(OverflowError):
+        timestamps.write(instant)
+
+
+def test_seconds_are_floored_to_milliseconds() -> None:
+    assert timestamps.from_seconds(1_759_479_302.4179) == 1_759_479_302_417
+
+
+@given(st.lists(INSTANTS.map(timestamps.write)))
+def test_what_is_written_is_canonical(texts: list[str]) -> None:
+    assert timestamps.all_canonical(texts)
+
+
+ODD = [
+    "2026-10-03T08:15:02Z",
+    "2026-10-03T08:15:02.41Z",
+    "2026-10-03T08:15:02.4171Z",
+    "2026-10-03T08:15:02.417z",
+    "2026-10-03t08:15:02.417Z",
+    "2026-10-03 08:15:02.417Z",
+    "2026-10-03T08:15:02.417+00:00",
+    "2026-13-03T08:15:02.417Z",
+    "2026-02-30T08:15:02.417Z",
+    "0000-10-03T08:15:02.417Z",
+    "2026-10-03T24:15:02.417Z",
+    "2026-10-03T08:60:02.417Z",
+    "2026-10-03T08:15:60.417Z",
+    "2026-10-03T08:15:02,417Z",
+    "٢٠٢٦-10-03T08:15:02.417Z",
+    "",
+    "null",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_other_form_is_noticed(odd: str, place: int) -> None:
+    texts = ["2026-10-03T08:15:02.417Z"] * 2
+    texts.insert(place, odd)
+    assert not timestamps.all_canonical(texts)
+
+
+@given(st.integers(1, 47))
+def test_two_that_only_look_right_side_by_side_are_noticed(cut: int) -> None:
+    joined = "2026-10-03T08:15:02.417Z" * 2
+    assert timestamps.all_canonical([joined[:cut], joined[cut:]]) == (cut == 24)
+
+
+@given(st.text(alphabet="0123456789-T:.Z", min_size=24, max_size=24))
+def test_canonical_means_that_it_is_written_so(text: str) -> None:
+    try:
+        written = timestamps.write(timestamps.parse(text))
+    except ValueError:
+        written = ""
+    assert timestamps.all_canonical([text]) == (text == written)
+
+
+@pytest.mark.parametrize("value", [None, 5, ["2026-10-03T08:15:02.417Z"]])
+def test_what_is_no_text_is_a_type_error(value: object) -> None:
+    with pytest.raises(TypeError):
+        timestamps.all_canonical(["2026-10-03T08:15:02.417Z", value])  # type: ignore[list-item]
