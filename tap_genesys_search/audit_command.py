@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import click
 
@@ -151,7 +151,7 @@ def _audit(task: _Task) -> dict[str, Any]:
         message = f"nothing to compare: the range begins at {timestamps.write(task.low)}, which is not over yet"
         raise ConfigurationError(message)
     with ExitStack() as stack:
-        writer = _Writer(task.out, stack)
+        writer = stack.enter_context(_Writer(task.out))
         pages = stack.enter_context(closing(cast("Generator[Page, None, None]", run.pages())))
         # The first answer fixes the range's end.
         first = next(pages, None)
@@ -186,19 +186,35 @@ def _rows(pages: Iterable[Page], task: _Task) -> Iterator[Row]:
 
 
 class _Writer:
-    """Writes the findings to a file, if there is one."""
+    """Writes the findings to a file, if there is one; it stands there only once the audit has come to its end."""
 
-    def __init__(self, path: Path | None, stack: ExitStack) -> None:
+    def __init__(self, path: Path | None) -> None:
+        self._csv: Any = None
+        self._path = path
         if path is None:
-            self._csv = None
             return
+        self._part = path.with_name(f"{path.name}.part")
         try:
-            file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+            self._file = self._part.open("w", encoding="utf-8", newline="")
+            # Whoever comes next must not take the file of an earlier audit for that of one that failed.
+            path.unlink(missing_ok=True)
         except OSError as error:
             message = f"the file {path} cannot be written: {error.strerror}"
             raise ConfigurationError(message) from error
-        self._csv = csv.writer(file, lineterminator="\n")
+        self._csv = csv.writer(self._file, lineterminator="\n")
         self._csv.writerow(_COLUMNS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._path is None:
+            return
+        self._file.close()
+        if kind is None:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink()
 
     def write(self, finding: Finding) -> None:
         """Write a line."""

@@ -98,10 +98,15 @@ def table(report: dict[str, Any], *, all_days: bool) -> list[str]:
         "",
         *_aligned(_TITLES, lines, red=_COLUMNS.index("missing")),
         "",
-        *_notes(report),
-        *_examples(report),
+        *_paragraph(_notes(report)),
+        *_paragraph(_examples(report)),
         _verdict(report),
     ]
+
+
+def _paragraph(lines: Iterable[str]) -> list[str]:
+    """Put a blank line behind some lines, if there are any."""
+    return [*shown, ""] if (shown := list(lines)) else []
 
 
 def _folded(days: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -148,7 +153,7 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
     notes: list[tuple[int, str]] = [
         (total["missing"], "missing: the source has them, the warehouse has not"),
         (total["stale"], "stale: the warehouse has an older version"),
-        (gone["moved"], "gone, moved: the source has them behind the range now"),
+        (gone["moved"], "gone, moved: the source has them after the range now"),
         (gone["no_longer_matching"], "gone, no longer matching: the source has them, the query leaves them out"),
         (gone["deleted"], "gone, deleted: the source has no conversation with these ids"),
         (gone["not_looked_up"], "gone, not looked up: there were more than --look-ups"),

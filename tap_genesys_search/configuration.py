@@ -47,7 +47,10 @@ def read_environment() -> dict[str, Any]:
 
     here = Path.cwd()
     files = (folder / ".env" for folder in (here, *here.parents))
+    # It lets `.env` win over what is set already; Meltano, and whoever starts a run, expect the opposite.
+    before = dict(os.environ)
     parse_environment_config({}, ENV_PREFIX, next(filter(Path.is_file, files), os.devnull))
+    os.environ.update(before)
     schema = deepcopy(CONFIG_JSONSCHEMA)
     Tap.append_builtin_config(schema)
     config: dict[str, Any] = {}

@@ -99,20 +99,18 @@ def read_state(path: str) -> Stored:
         message = f"the state file {path} is no JSON"
         raise StateError(message) from error
     while isinstance(document, dict) and "bookmarks" not in document:
-        inner = next((document[name] for name in _WRAPPINGS if document.get(name)), None)
-        if inner is None:
-            return Stored.from_state(_checked(document, path, is_empty=not document))
-        document = inner
+        inner = [document[name] for name in _WRAPPINGS if name in document]
+        if not inner:
+            break
+        document = inner[0]
+    if document == {}:
+        return Stored()
     bookmarks = document.get("bookmarks") if isinstance(document, dict) else None
     entry = bookmarks.get(_STREAM, {}) if isinstance(bookmarks, dict) else None
-    return Stored.from_state(_checked(entry, path, is_empty=isinstance(entry, dict)))
-
-
-def _checked(entry: Any, path: str, *, is_empty: bool) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON stood there
-    if not is_empty:
+    if not isinstance(entry, dict):
         message = f"the state file {path} holds no state: it must be an object with bookmarks by stream"
         raise StateError(message)
-    return dict(entry)
+    return Stored.from_state(entry)
 
 
 def next_run(settings: Settings, stored: Stored, on_source_change: str | None = None) -> Bookmark:

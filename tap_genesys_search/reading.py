@@ -338,7 +338,8 @@ class Reading:
         elif question.low > timestamps.BEGIN and question.high < timestamps.END:
             span = question.high - question.low
         if span:
-            seen = span / max(1, len(answer.stamps))
+            # With 1 for an empty one, slices that aim for a record or two would never widen.
+            seen = span / (len(answer.stamps) or 0.1)
             self._pace = min(0.9 * self._pace + 0.1 * seen, 2 * self._pace) if self._pace else seen
 
     def _close_edge(self, gap: _Slice, answer: Answer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -34,10 +33,6 @@ def one_line_errors(logger: logging.Logger, exit_code: int | None = None) -> Ite
         problem = ConfigurationError(f"a file that was given (configuration, state or catalog) is no JSON: {error}")
     except FileNotFoundError as error:
         problem = ConfigurationError(f"there is no file {error.filename}" if error.filename else str(error))
-    except BrokenPipeError:
-        problem = GenesysSearchError("whoever reads the output has gone away; its own log says why")
-        # The interpreter flushes stdout once more on its way out, and would complain of the pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
         return
     logger.debug("What was raised", exc_info=problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from copy import deepcopy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import version
@@ -185,7 +186,8 @@ CONFIG_JSONSCHEMA: Final[dict[str, Any]] = th.PropertiesList(
     ),
 ).to_dict()
 
-OWN: Final[dict[str, dict[str, Any]]] = CONFIG_JSONSCHEMA["properties"]
+# The SDK adds its own settings to a schema that it is given.
+OWN: Final[dict[str, dict[str, Any]]] = deepcopy(CONFIG_JSONSCHEMA["properties"])
 _REQUIRED: Final = frozenset(CONFIG_JSONSCHEMA["required"])
 
 _log: Final = logging.getLogger(__name__)

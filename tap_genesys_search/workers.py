@@ -60,7 +60,7 @@ class Workers:
             while True:
                 with self._changed:
                     page = self._reading.pop(self._clock.monotonic())
-                    while page is None and not self._reading.done and self._failure is None:
+                    while page is None and not self._reading.done and not self._stop.is_set():
                         self._staff()
                         self._changed.notify_all()
                         self._changed.wait()

@@ -17,6 +17,8 @@ import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter, enc_hook
 from typing_extensions import override
 
+from tap_genesys_search.errors import GenesysSearchError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -79,10 +81,20 @@ class PageWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message | PageMessage) -> None:
+        """Write a message, or a page of them.
+
+        Raises:
+            GenesysSearchError: The reader is gone.
+        """
         data = message.encode() if isinstance(message, PageMessage) else self.format_message(message)
         self._writing = True
         try:
             self._write(data)
+        except BrokenPipeError as error:
+            # The interpreter flushes stdout once more on its way out, and would complain of the pipe again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            message = "whoever reads the output has gone away; its own log says why"
+            raise GenesysSearchError(message) from error
         finally:
             self._writing = False
             pending, self._pending = self._pending, None

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tap_genesys_search.cli import group
-from tap_genesys_search.settings import CONFIG_JSONSCHEMA, OWN, ENV_PREFIX
+from tap_genesys_search.settings import CONFIG_JSONSCHEMA, ENV_PREFIX, OWN
 from tap_genesys_search.tap import TapGenesysSearch
 
 ROOT = Path(__file__).resolve().parents[1]

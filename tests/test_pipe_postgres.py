@@ -69,6 +69,7 @@ def test_two_runs_leave_the_table_as_the_source_is(tap: Tap, target_postgres: Pa
     assert bookmark_of(newer)["source"] == bookmark_of(state)["source"]
 
 
+@pytest.mark.slow
 def test_a_tap_that_is_killed_leaves_a_state_from_which_nothing_is_missing(
     tap: Tap, target_postgres: Path, database: Database
 ) -> None:

@@ -266,6 +266,14 @@ class TestPlan:
         driver.complete()
         assert driver.index.searches < 2 * 3050 / 10
 
+    def test_they_widen_though_each_aims_for_one_record(self) -> None:
+        stamps = {f"b{number:05d}": NOON + number for number in range(300)}
+        index = Index(random.Random(1), {**stamps, "z": NOON + 9_000_000})
+        driver = reading(index, page_size=1, buffer_bytes=0)
+        driver.finish()
+        driver.complete()
+        assert index.searches < 2000
+
     def test_a_slice_with_heavy_records_is_cut(self) -> None:
         """By bytes: each page is a tenth of the buffer."""
         index = spread(2000)

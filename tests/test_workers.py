@@ -210,15 +210,15 @@ def test_closing_does_not_wait_for_ever_for_an_answer() -> None:
         return answer(question, sleep)
 
     run = workers(ask, clock=Clock())
-    reader = threading.Thread(target=lambda: list(run.pages()))
+    reader = threading.Thread(target=lambda: list(run.pages()), daemon=True)
     reader.start()
     assert asked.wait(PATIENCE)
     run.close()
     assert any(thread.is_alive() for thread in threads(run))
     release.set()
     assert ended(run)
-    # Who still reads is let go, too.
-    reader.join(0)
+    reader.join(PATIENCE)
+    assert not reader.is_alive()
 
 
 def test_a_failure_comes_after_what_was_read_in_front_of_it() -> None:

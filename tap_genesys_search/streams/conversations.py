@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.metrics import Counter
 
@@ -45,6 +46,8 @@ class ConversationsStream(GenesysStream[SeekCursor]):
     # STATE is written where a page ends.
     STATE_MSG_FREQUENCY = sys.maxsize
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SchemaDirectory(schemas))
+    #: What the state will be once all that it tells of has been written.
+    _unwritten: dict[str, str] | None = None
 
     # The SDK's shape: what its own request loop would use. `get_records` reads the same way with many cursors.
 
@@ -137,11 +140,31 @@ class ConversationsStream(GenesysStream[SeekCursor]):
     def _advance(self, bookmark: Bookmark) -> None:
         if not self._is_incremental:
             return
-        self.stream_state.update(bookmark.state())
-        self.state_manager.is_flushed = False
-        # The records of a batch are not out before its BATCH message; the SDK writes STATE after that.
+        self._unwritten = bookmark.state()
+        # The records of a batch are not out before its BATCH message, and a SIGTERM writes the state as it stands.
         if self.get_batch_config(self.config) is None:
+            self._settle()
             self._write_state_message()
+
+    def _settle(self) -> None:
+        """Let the state advance: all that it tells of has been written."""
+        if self._unwritten:
+            self.stream_state.update(self._unwritten)
+            self._unwritten = None
+            self.state_manager.is_flushed = False
+
+    @override
+    def _write_batch_message(self, encoding: BaseBatchFileEncoding, manifest: list[str]) -> None:
+        super()._write_batch_message(encoding, manifest)
+        self._settle()
+
+    @override
+    def get_batches(
+        self, batch_config: BatchConfig, context: Context | None = None
+    ) -> Iterable[tuple[BaseBatchFileEncoding, list[str]]]:
+        yield from super().get_batches(batch_config, context)
+        # The last of them is written: what came after it was no record.
+        self._settle()
 
     # The fast path: one turn of the SDK's loop for a page instead of one for each record, where nothing that the SDK
     # does with a record would change it. What it is not sure of goes the SDK's own way.

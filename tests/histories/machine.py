@@ -1,0 +1,375 @@
+"""Runs of the tap in such a world, killed anywhere; and what has to be true of them.
+
+The reading, the bookmark, the run and the stream's own decisions are the real ones. What is left out: HTTP, threads
+(the order in which answers come is dice instead), and the SDK's loop (a page is written as one).
+"""
+
+# ruff: noqa: SLF001 - the machine turns wheels that threads and the SDK turn elsewhere
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from typing_extensions import override
+
+from tap_genesys_search import search
+from tap_genesys_search.bookmark import Bookmark, Stored
+from tap_genesys_search.client import Stats
+from tap_genesys_search.errors import ContractError, GenesysSearchError, QueryError, SearchTimeoutError
+from tap_genesys_search.pagination import Ask
+from tap_genesys_search.search import SearchRun
+from tap_genesys_search.streams.conversations import ConversationsStream
+from tests.histories.world import DAY, HOUR, MINUTE, SECOND, WEIGHT, Laws, World, write
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+    from tap_genesys_search.pagination import Batch
+    from tap_genesys_search.reading import Page, Ticket
+    from tap_genesys_search.records import Answer
+    from tap_genesys_search.search import ConversationSearchClient
+
+#: The size of a page inside an instant; set by the test, as instants that hold hundreds of them take too long.
+DENSE_PAGE = 12
+
+_logger = logging.getLogger("tests.histories")
+_logger.disabled = True
+
+
+class KilledError(Exception):
+    """The process is no more."""
+
+
+@dataclass
+class Settings:
+    """Settings of a run, and its machine's clock."""
+
+    page_size: int
+    slice_records: int
+    workers: int
+    buffer: int
+    lookback: int
+    start: int | None
+    end: int | None = None
+    max_results: int | None = None
+    #: How far this machine's clock is ahead, milliseconds.
+    skew: int = 0
+
+
+@dataclass
+class Warehouse:
+    """What the loader has written, in order, and the last state that it has passed on."""
+
+    rows: list[tuple[str, str] | None] = field(default_factory=list)
+    state: dict[str, str] = field(default_factory=dict)
+
+    def table(self) -> dict[str, str]:
+        """The last row of each id."""
+        return dict(row for row in self.rows if row is not None)
+
+
+class DrivenRun(SearchRun):
+    """A run that is driven by dice instead of threads."""
+
+    process: Process
+
+    @override
+    def pages(self) -> Iterator[Page]:
+        if self.is_empty:
+            return
+        process, reading = self.process, self._reading
+        while True:
+            page = reading.pop(process.monotonic())
+            while page is None and not reading.done:
+                process.step()
+                page = reading.pop(process.monotonic())
+            if page is None:
+                return
+            yield page
+
+
+class Process:
+    """One run of the tap, and the pipe behind it."""
+
+    def __init__(
+        self, world: World, warehouse: Warehouse, settings: Settings, *, kill_at: int = -1, eager: bool = False
+    ) -> None:
+        """Begin as `ConversationsStream.get_records` does.
+
+        Args:
+            world: What is read.
+            warehouse: Where it goes; the state comes from there.
+            settings: Of the tap.
+            kill_at: At which step it is killed.
+            eager: Whether the loader had written what came after the last STATE when that happened.
+        """
+        self.world = world
+        self.warehouse = warehouse
+        self.settings = settings
+        self.steps = 0
+        self.finished = False
+        self.failure: GenesysSearchError | None = None
+        self.began = world.now
+        self.emitted: dict[str, str] = {}
+        self._kill_at = kill_at
+        self._eager = eager
+        self._tickets: list[tuple[Ticket, Answer | None]] = []
+        self._unaccounted: list[int] = []
+        self._newest = ""
+        self.bookmark = Bookmark(
+            Stored.from_state(warehouse.state),
+            source="source",
+            start_date=settings.start,
+            lookback=settings.lookback,
+            on_source_change="fail",
+        )
+        client = SimpleNamespace(
+            clock=self,
+            concurrency=settings.workers,
+            page_size=settings.page_size,
+            slice_records=settings.slice_records,
+            max_age=max(search.MIN_AGE, settings.lookback / 1000 / 2),
+            workers=lambda: settings.workers,
+            http=SimpleNamespace(stats=Stats()),
+        )
+        self.run = DrivenRun(
+            cast("ConversationSearchClient", client),
+            "*",
+            self.bookmark.start,
+            settings.end,
+            limit=None if self.bookmark.previous is not None else settings.max_results,
+            logger=_logger,
+        )
+        self.run.process = self
+        self.reading = self.run._reading
+        self.reading._buffer_bytes = settings.buffer
+
+    # The clock of its machine
+
+    def time(self) -> float:
+        """Seconds since 1970."""
+        return (self.world.now + self.settings.skew) / 1000
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.world.now / 1000
+
+    # What the workers do
+
+    def step(self) -> None:
+        """One thing happens: a question is asked, or an answer comes."""
+        world, rng = self.world, self.world.rng
+        self._tick()
+        world.pass_by(rng.randrange(1 + 2 * SECOND) if rng.random() < 0.5 else 1)
+        world.stir()
+        if not self._tickets or rng.random() < 0.5:
+            ticket = self.reading.take(self.monotonic())
+            if ticket is not None:
+                self._tickets.append((ticket, None))
+                return
+        if not self._tickets:
+            return
+        place = rng.randrange(len(self._tickets))
+        ticket, answer = self._tickets[place]
+        try:
+            if answer is None:
+                answer = world.answer(ticket.question)
+                # It may be long on its way, or a try that has failed is made again.
+                if answer is None or rng.random() < 0.3:
+                    self._tickets[place] = ticket, answer
+                    return
+            del self._tickets[place]
+            self.reading.deliver(ticket, answer)
+        except SearchTimeoutError as error:
+            del self._tickets[place]
+            self.reading.too_slow(ticket, error)
+        except QueryError as error:
+            del self._tickets[place]
+            if ticket.question.by is Ask.TIME:
+                raise
+            self.reading.refuse(ticket, error)
+        assert self.reading._buffered <= self.settings.buffer + (self.settings.workers + 1) * self._largest, "G3"
+
+    @property
+    def _largest(self) -> int:
+        return WEIGHT * max(DENSE_PAGE, self.settings.page_size)
+
+    def _tick(self) -> None:
+        self.steps += 1
+        if self.steps == self._kill_at:
+            raise KilledError
+        # What arrives while it reads makes it longer, but not for ever.
+        assert self.steps < 2000 + 60 * len(self.world.stamps), "G6: it does not end"
+
+    # What the stream and the SDK do
+
+    def pages(self) -> Iterator[None]:
+        """Run; after each page that was written others may go on, and time may pass."""
+        stream = SimpleNamespace(
+            settings=self.settings, logger=_logger, _rows=lambda batch: [batch], _advance=self._write_state
+        )
+        if self.run.is_empty:
+            return
+        rows = ConversationsStream._read(cast("ConversationsStream", stream), self.run, self.bookmark)
+        try:
+            for batch in cast("Iterator[Batch]", iter(rows)):
+                self._write(batch)
+                yield
+            self.finished = self.settings.max_results is None
+        except KilledError:
+            if not self._eager:
+                for place in self._unaccounted:
+                    self.warehouse.rows[place] = None
+        except ContractError:
+            # Only an instant whose conversations come and go while it is read by token may end so.
+            if self.world.laws.ids == "honoured":
+                raise
+        except GenesysSearchError as error:
+            self.failure = error
+        else:
+            self._check()
+
+    def _write(self, batch: Batch) -> None:
+        rows = self.warehouse.rows
+        for name, stamp in zip(batch.ids, batch.stamps, strict=True):
+            self._tick_row()
+            assert stamp is not None
+            assert stamp >= self._newest, "order"
+            assert self.emitted.get(name, "") < stamp, "G4: the same version twice, or an older one after a newer one"
+            self._newest = self.emitted[name] = stamp
+            self._unaccounted.append(len(rows))
+            rows.append((name, stamp))
+
+    def _tick_row(self) -> None:
+        """A process may be killed between two records, too."""
+        if self._kill_at >= 0 and self.steps >= self._kill_at - 1 and self.world.rng.random() < 0.3:
+            raise KilledError
+
+    def _write_state(self, bookmark: Bookmark) -> None:
+        state = bookmark.state()
+        stored = bookmark.previous
+        known = max(self._newest, "" if stored is None else write(stored))
+        assert state["replication_key_value"] <= known, "G2: the state runs ahead of what was written"
+        self.warehouse.state = state
+        self._unaccounted.clear()
+
+    def _check(self) -> None:
+        """G1, first half: what stood in the range all the time has been emitted."""
+        if not self.finished:
+            return
+        low, high = self.run.low, self.run.high
+        for name, stamp in self.world.stamps.items():
+            if low <= stamp < high and self.world.seen_since[name] < self.began:
+                assert self.emitted.get(name) == write(stamp), f"G1: {name} stood at {write(stamp)} and was not emitted"
+
+
+def history(rng: random.Random) -> dict[str, int]:
+    """Let a world and some runs happen, check them, and tell how much happened."""
+    laws = some_laws(rng)
+    world = World(rng, laws)
+    world.populate(rng.choice([5, 10, 10, 20, 20, 40, 40, 150]), rng.choice([SECOND // 4, MINUTE, HOUR, DAY]))
+    warehouse = Warehouse()
+    start = rng.choice([None, world.now - 2 * DAY]) if laws.slow_above > 100 * 365 * DAY else world.now - 2 * DAY
+    overlap = laws.lag <= laws.lookback // 2 and rng.random() < 0.5
+    told = {"runs": 0, "killed": 0, "failed": 0, "searches": 0, "reread": 0}
+    for _ in range(rng.randrange(2, 6)):
+        _one_run(world, warehouse, start, told, overlap=overlap)
+        world.pass_by(rng.choice([1, SECOND, MINUTE, laws.lookback, HOUR]))
+        world.stir()
+    world.settle()
+    world.pass_by(laws.lookback + SECOND + HOUR)
+    last = Process(world, warehouse, _some_settings(world, start))
+    for _ in last.pages():
+        pass
+    assert last.finished or last.run.is_empty, f"the last run failed: {last.failure}"
+    table = warehouse.table()
+    wanted = {name: write(stamp) for name, stamp in world.stamps.items()}
+    lost = {name: (stamp, table.get(name)) for name, stamp in wanted.items() if table.get(name) != stamp}
+    assert not lost, f"G1: {len(lost)} of {len(wanted)} are missing or old: {dict(list(lost.items())[:3])}"
+    told["searches"] = world.searches
+    return told
+
+
+def _one_run(
+    world: World, warehouse: Warehouse, start: int | None, told: dict[str, int], *, overlap: bool, inner: bool = False
+) -> None:
+    rng = world.rng
+    settings = _some_settings(world, start)
+    if rng.random() < 0.1:
+        settings.max_results = rng.randrange(1, 60)
+    elif rng.random() < 0.1:
+        settings.end = world.now - rng.randrange(HOUR)
+        if start is not None:
+            settings.end = max(settings.end, start + 1)
+    killed = rng.random() < 0.5
+    process = Process(
+        world, warehouse, settings, kill_at=rng.randrange(1, 120) if killed else -1, eager=rng.random() < 0.5
+    )
+    patience = rng.choice([0.0, 0.02, 0.2])
+    for _ in process.pages():
+        if rng.random() < patience:
+            _hold(process, told, start, overlap=overlap and not inner)
+    told["runs"] += 1
+    told["killed"] += killed
+    told["failed"] += process.failure is not None
+    told["reread"] += process.reading.progress.reread
+
+
+def _hold(process: Process, told: dict[str, int], start: int | None, *, overlap: bool) -> None:
+    """The loader takes its time: the workers go on, and perhaps another process begins and ends."""
+    world, rng = process.world, process.world.rng
+    lookback = world.laws.lookback
+    try:
+        for _ in range(rng.randrange(12)):
+            process.step()
+    except (KilledError, GenesysSearchError):
+        # It shows when the reading goes on; until then this process stands still.
+        process._kill_at = process.steps + 1
+    world.pass_by(rng.choice([SECOND, lookback // 8, lookback // 3, lookback, 5 * lookback]))
+    for _ in range(3):
+        world.stir()
+        world.pass_by(rng.randrange(1, SECOND))
+    if overlap and rng.random() < 0.5:
+        _one_run(world, process.warehouse, start, told, overlap=False, inner=True)
+
+
+def _some_settings(world: World, start: int | None) -> Settings:
+    rng = world.rng
+    ahead = [0, 0, 2 * SECOND, HOUR] if world.laws.date else [0]
+    return Settings(
+        page_size=rng.choice([1, 3, 5, 8, 8, 13, 20, 20]),
+        slice_records=rng.choice([5, 10, 20, 60]),
+        workers=rng.choice([1, 2, 3, 4, 8]),
+        buffer=rng.choice([0, 2000, 10_000, 10**6]),
+        lookback=world.laws.lookback,
+        start=start,
+        skew=rng.choice([*ahead, -2 * SECOND, -HOUR]),
+    )
+
+
+def some_laws(rng: random.Random) -> Laws:
+    """Throw the dice for a world."""
+    lookback = rng.choice([2 * MINUTE, 5 * MINUTE, 10 * MINUTE])
+    ids = rng.choice(["honoured", "honoured", "honoured", "refused", "ignored"])
+    slow = rng.random() < 0.1
+    return Laws(
+        lookback=lookback,
+        lag=rng.choice([0, SECOND, lookback // 2, lookback]),
+        gap=rng.random() < 0.2,
+        ids=ids,
+        unstable=rng.random() < 0.7,
+        crowd=rng.choice([1, 2, 3, 10, 100]),
+        change=rng.choice([0.0, 0.05, 0.3]),
+        date=rng.random() < 0.8,
+        transient=rng.choice([0.0, 0.1]),
+        empty=rng.choice([0.0, 0.0, 0.05, 0.2]),
+        short=rng.choice([0.0, 0.1]),
+        time_out=rng.choice([0.0, 0.0, 0.02]),
+        slow_above=rng.choice([HOUR, 4 * HOUR, DAY]) if slow else 10**15,
+        outage=rng.choice([0.0, 0.0, 0.005]),
+        total_error=rng.choice([0.0, 0.03, 1.0]),
+    )
