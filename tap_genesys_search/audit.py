@@ -232,9 +232,9 @@ class Audit:
             for identity, held, newest in rows:
                 found = look_up(identity) if limit > 0 else None
                 limit -= 1
-                what = What.NOT_LOOKED_UP if found is None else self._of_the_warehouse(found, held, newest)
-                if what is not None:
-                    yield Finding(identity, what, found.at if found else None, held)
+                why = What.NOT_LOOKED_UP if found is None else self._of_the_warehouse(found, held, newest)
+                if why is not None:
+                    yield Finding(identity, why, found.at if found else None, held)
         with closing(self._store.execute(_DOUBLE)) as rows:
             for identity, held in rows:
                 yield Finding(identity, What.DOUBLE, None, held)

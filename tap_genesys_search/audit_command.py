@@ -57,7 +57,7 @@ class _Task:
 
 
 @click.command("audit")
-@click.argument("path", metavar="ROWS", default="-")
+@click.argument("path", metavar="[ROWS]", default="-")
 @click.option(
     "--config",
     "sources",

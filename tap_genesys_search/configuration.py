@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT: Final = "ENV"
 
+
 def read_config(sources: Iterable[str]) -> dict[str, Any]:
     """Merge JSON files, the later over the earlier, and with ENV among them the environment over all.
 

@@ -10,6 +10,7 @@ reason about.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The largest page that the API gives.
 MAX_PAGE_SIZE: Final = 200
+
+_PLAIN_TERM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 MAX_EMPTY_PAGES: Final = 100
 MAX_EMPTY_PAGES_FOLLOWED: Final = 50
@@ -99,8 +102,8 @@ class Question:
 
 
 def quoted(text: str) -> str:
-    """Write a term so that no character of it means anything to Lucene."""
-    if text.replace("-", "").isalnum() and text != "TO":
+    """Write a term so that nothing in it means anything to Lucene."""
+    if _PLAIN_TERM.fullmatch(text) and text not in {"AND", "OR", "NOT", "TO"}:
         return text
     return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
 
@@ -125,8 +128,8 @@ class SeekCursor:
     Attributes:
         at: The place to ask from, inclusive.
         end: The end of the range, exclusive.
-        known: Ids that were given at ``at``. While an instant is read by id or by token it is one growing set, shared by
-            the cursors of that instant.
+        known: Ids that were given at ``at``. While an instant is read by id or by token it is one growing set, shared
+            by the cursors of that instant.
         width: How much to ask for at a time, where the whole range was too much.
     """
 
@@ -210,8 +213,8 @@ class SeekCursor:
     def cut(self) -> tuple[SeekCursor | None, SeekCursor | None]:
         """Cut the range where the reading stands: what has to be finished here, and what another can go on with.
 
-        An instant that is being read by id or by token is finished here. Otherwise there is nothing left to do here, and
-        the rest knows the ids at its beginning.
+        An instant that is being read by id or by token is finished here. Otherwise there is nothing left to do here,
+        and the rest knows the ids at its beginning.
         """
         if self.by is Ask.TIME:
             return None, self
@@ -285,6 +288,10 @@ class SeekCursor:
         reading = self.reading or _Reading()
         if not all(self._is_here(stamp) for stamp in answer.stamps):
             raise ContractError(self._outside)
+        if answer.more and not answer.records and not reading.asked_again:
+            reading.asked_again = True
+            return _NOTHING(), replace(self, reading=reading, attempt=self.attempt + 1)
+        reading.asked_again = False
         batch = self._batch(answer)
         reading.add(answer)
         if answer.token is not None:
@@ -293,7 +300,9 @@ class SeekCursor:
                 message = f"the API {what} while the conversations of {self._instant} are read; it never ends"
                 raise ContractError(message)
             reading.tokens.add(answer.token)
-            return batch, replace(self, token=answer.token, reading=reading, attempt=0)
+            empties = 0 if answer.records else self._one_more_empty()
+            return batch, replace(self, token=answer.token, reading=reading, empties=empties, attempt=0)
+        reading.counts = reading.counts and not (reading.empties and reading.ids)
         if reading.counts and reading.previous == reading.ids:
             return batch, self._instant_done()
         if reading.number >= MAX_READINGS:
@@ -320,7 +329,6 @@ class SeekCursor:
     def _instant_done(self) -> SeekCursor | None:
         if self.at + 1 >= self.end:
             return None
-        read = self.reading
         return replace(
             self,
             at=self.at + 1,
@@ -329,22 +337,26 @@ class SeekCursor:
             after_id=None,
             token=None,
             reading=None,
-            empties=self.empties + read.empties if read and not read.ids else 0,
+            empties=0 if self.reading is None or self.reading.ids else self.empties,
             attempt=0,
         )
 
     def _empty(self) -> SeekCursor:
-        """An empty page that says more follows: ask again, then for less, down to one instant; there follow the token."""
-        empties = self.empties + 1
-        if empties >= MAX_EMPTY_PAGES:
-            message = f"the API answered {empties} times in a row with an empty page that has a nextPage; it never ends"
-            raise ContractError(message)
+        """An empty page that says more follows: ask again, then for less, down to an instant; there follow tokens."""
+        empties = self._one_more_empty()
         again = replace(self, empties=empties, attempt=self.attempt + 1)
         if empties == 1:
             return again
         low, high = self._bounded()
         span = high - low
-        return replace(again, width=span // 2) if span > 1 else again._start_tokens()
+        return replace(again, width=span // 2) if span > 1 else again._start_tokens()  # noqa: SLF001 - its own kind
+
+    def _one_more_empty(self) -> int:
+        empties = self.empties + 1
+        if empties >= MAX_EMPTY_PAGES:
+            message = f"the API answered {empties} times in a row with an empty page that has a nextPage; it never ends"
+            raise ContractError(message)
+        return empties
 
     def _is_here(self, stamp: str | None) -> bool:
         return stamp is None or stamp == self._instant
@@ -352,8 +364,8 @@ class SeekCursor:
     @property
     def _outside(self) -> str:
         return (
-            f"the API returned a conversation outside the range {self.question().range_text} that was asked for; it does"
-            " not honour ranges on timestamp"
+            f"the API returned a conversation outside the range {self.question().range_text} that was asked for; it"
+            " does not honour ranges on timestamp"
         )
 
     def _checked_span(self, stamps: list[str]) -> tuple[int, int]:
@@ -395,7 +407,10 @@ def _NOTHING() -> Batch:  # noqa: N802 - reads as the constant that lists forbid
 
 @dataclass(slots=True)
 class _Reading:
-    """One reading of an instant by its tokens. It counts when no id came twice and every page but the last was full."""
+    """One reading of an instant by its tokens. It counts when no id came twice and every page but the last was full.
+
+    An empty page whose token was followed may have hidden records: beside such a page only a reading of nothing counts.
+    """
 
     number: int = 1
     previous: set[str] | None = None
@@ -404,11 +419,12 @@ class _Reading:
     counts: bool = True
     empties: int = 0
     short: bool = False
+    asked_again: bool = False
 
     def add(self, answer: Answer) -> None:
         """Take note of a page."""
         if not answer.records:
-            self.empties += 1
+            self.empties += answer.more
             return
         new = {identity for identity in answer.ids if identity is not None}
         if self.short or len(new) != len(answer.ids) or new & self.ids:

@@ -1,4 +1,4 @@
-"""A range of time to pages in order: which question to ask next, what to keep, what to pass on. Pure: no threads, no I/O.
+"""A range of time to pages in order: what to ask next, what to keep, what to pass on. Pure: no threads, no I/O.
 
 The range is cut into slices that are read side by side, each by its own seek, and passed on in order. The reading is a
 list of slices in that order; the gaps that nobody reads yet are slices too, of which a piece is cut off when a worker
@@ -97,7 +97,7 @@ class Reading:
         axis: Its direction.
         page_size: Records asked for at a time, 1 to 200.
         slice_records: Records that a slice aims for.
-        max_age: Seconds that a page may wait between being asked for and being collected; older ones are asked for again.
+        max_age: Seconds that a page may wait between being asked for and being collected; older ones are asked again.
         workers: How many questions may be under way at once, looked up each time.
         fix_end: Called once, with the first answer; returns a nearer end for a reading that goes upwards, or None.
         limit: About how many records will be collected; a hint that keeps workers from reading further.
@@ -176,8 +176,7 @@ class Reading:
         return piece.ticket
 
     def _may_read(self, piece: _Slice, *, is_first: bool) -> bool:
-        """Tell whether there is room for one more page. The first slice with nothing to pass on always reads: all wait
-        for it."""
+        """Tell whether there is room for one more page; the first slice always reads when all wait for it."""
         if is_first and not piece.pages:
             return True
         if self._buffered + (self._under_way + 1) * self._page_bytes > self._buffer_bytes:
@@ -208,7 +207,8 @@ class Reading:
         """How much of the axis holds about a slice's records, by what was seen last; None if nothing is known."""
         if not self._pace or self._workers() <= 1:
             return None
-        return max(1, int(self._pace * min(self._slice_records, max(self._page_size, self._slice_bytes / self._record_bytes))))
+        records = min(self._slice_records, max(self._page_size, self._slice_bytes / self._record_bytes))
+        return max(1, int(self._pace * records))
 
     @property
     def _slice_bytes(self) -> float:
@@ -274,9 +274,7 @@ class Reading:
         """Take a time-out that the retries did not cure: ask for less, or raise it."""
         self._go_on(ticket, error, SeekCursor.narrowed)
 
-    def _go_on(
-        self, ticket: Ticket, error: GenesysSearchError, way: Callable[[SeekCursor], SeekCursor | None]
-    ) -> None:
+    def _go_on(self, ticket: Ticket, error: GenesysSearchError, way: Callable[[SeekCursor], SeekCursor | None]) -> None:
         piece = self._settle(ticket)
         if piece is None:
             return
@@ -325,7 +323,7 @@ class Reading:
     def _note_pace(self, question: Question, answer: Answer) -> None:
         """Let the pace (milliseconds for each record) follow what pages show: widths must follow busy and quiet hours.
 
-        A last page shows it as well, an empty one most of all: without them the quiet hours behind a burst would be read
+        A last page shows it as well, an empty one most: without them the quiet hours behind a burst would be read
         in slices as narrow as the burst's. It grows by doubling, as one gap says little of what lies behind it. Records
         of one instant, however many, say nothing.
         """

@@ -184,7 +184,7 @@ def _may_be_deep(body: bytes) -> bool:
 
 
 def _flattened(body: bytes) -> bytes:
-    """Put what lies deeper than MAX_DEPTH levels into a record as JSON text: on the bytes, as no decoder goes so deep."""
+    """Put what lies deeper than MAX_DEPTH levels into a record as JSON text: no decoder goes so deep."""
     limit = MAX_DEPTH + _LEVELS_ABOVE_A_RECORD
     parts: list[bytes] = []
     depth = start = copied = 0

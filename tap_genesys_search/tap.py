@@ -106,5 +106,6 @@ class TapGenesysSearch(Tap):
             logger=cls.logger,
         )
 
+
 if __name__ == "__main__":
     TapGenesysSearch.cli()

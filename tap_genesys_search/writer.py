@@ -93,8 +93,8 @@ class PageWriter(MsgSpecWriter):
         except BrokenPipeError as error:
             # The interpreter flushes stdout once more on its way out, and would complain of the pipe again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            message = "whoever reads the output has gone away; its own log says why"
-            raise GenesysSearchError(message) from error
+            reason = "whoever reads the output has gone away; its own log says why"
+            raise GenesysSearchError(reason) from error
         finally:
             self._writing = False
             pending, self._pending = self._pending, None

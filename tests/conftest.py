@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +53,15 @@ def target_postgres(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A server, whose time zone is not UTC."""
-    folder = tmp_path_factory.mktemp("postgres")
+def postgres() -> Iterator[PostgresServer]:
+    """A server.
+
+    Its data lies outside of pytest's folder, which every session of pytest closes to all but its user: started by root,
+    the server is another.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="test-postgres-"))
+    # After the server's own last look, which makes its folder again.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
         # Its lock file would else lie in a folder that all users share, and belong to whoever came first.
         (folder / "python_PostgresServer").mkdir()
@@ -73,7 +82,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 @pytest.fixture
 def database(postgres: PostgresServer, request: pytest.FixtureRequest) -> Database:
-    """An empty database."""
+    """An empty database, whose time zone is not UTC."""
     name = f"test_{abs(hash(request.node.nodeid))}"
     plain = postgres.get_uri()
     with psycopg.connect(plain, autocommit=True) as connection:

@@ -495,6 +495,16 @@ def test_what_is_wrong_is_one_line(audit: Auditor, rows: str, args: tuple[str, .
     assert what in line
 
 
+def test_an_export_in_a_file(audit: Auditor) -> None:
+    path = audit.folder / "rows.jsonl"
+    rows = sorted((stamp, identity) for identity, stamp in truth(audit.server).items())
+    path.write_text("".join(json.dumps({"id": identity, "timestamp": stamp}) + "\n" for stamp, identity in rows))
+    done = audit("", str(path), "--json")
+    assert (done.code, done.report["warehouse_rows"]) == (0, len(rows))
+    path.write_text(path.read_text().partition("\n")[2])
+    assert audit("", str(path)).code == 1
+
+
 def test_an_audit_that_fails_leaves_no_file(audit: Auditor) -> None:
     """Not even that of an earlier one."""
     out = audit.folder / "out.csv"

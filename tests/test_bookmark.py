@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_genesys_search import timestamps
@@ -298,6 +298,7 @@ class TestSource:
         assert all("client" not in text and len(text) == 16 for text in others | same)
 
 
+@settings(deadline=None)
 @given(
     pages=st.lists(st.integers(-40 * MINUTE, 20 * MINUTE), max_size=8).map(sorted),
     run_start=st.integers(-40 * MINUTE, 20 * MINUTE),

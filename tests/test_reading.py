@@ -760,7 +760,7 @@ class TestFaults:
 
 
 @BOTH
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     count=st.sampled_from([0, 1, 5, 50, 300]),

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_genesys_search import records
@@ -368,11 +368,13 @@ def encode(document: object) -> bytes:
     return FORMAT.encode(document)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_value_comes_through_as_it_was(document: object) -> None:
     assert _same(document, value(encode(document).decode()))
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_by_either_decoder(document: object) -> None:
     """A lone surrogate beside it sends the page to the second one."""
@@ -386,6 +388,7 @@ ANY = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(ANY)
 def test_whatever_the_strings_hold_the_result_is_utf_8_without_nul(document: object) -> None:
     found = value(json.dumps(document))
@@ -414,6 +417,7 @@ RECORDS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(RECORDS)
 def test_the_short_way_gives_what_the_long_way_gives(found: list[dict[str, Any]]) -> None:
     text = encode({"results": found})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_genesys_search import timestamps
@@ -45,16 +45,19 @@ def test_what_is_no_date_time_is_refused(text: str) -> None:
         timestamps.parse(text)
 
 
+@settings(deadline=None)
 @given(INSTANTS)
 def test_what_is_written_reads_the_same(instant: int) -> None:
     assert timestamps.parse(timestamps.write(instant)) == instant
 
 
+@settings(deadline=None)
 @given(INSTANTS, INSTANTS)
 def test_text_sorts_as_time_does(one: int, other: int) -> None:
     assert (timestamps.write(one) < timestamps.write(other)) == (one < other)
 
 
+@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1), timezones=ZONES))  # noqa: DTZ001
 def test_it_is_floored_and_never_rounded(moment: datetime) -> None:
     exact = moment.astimezone(UTC)
@@ -77,6 +80,7 @@ def test_seconds_are_floored_to_milliseconds() -> None:
     assert timestamps.from_seconds(1_759_479_302.4179) == 1_759_479_302_417
 
 
+@settings(deadline=None)
 @given(st.lists(INSTANTS.map(timestamps.write)))
 def test_what_is_written_is_canonical(texts: list[str]) -> None:
     assert timestamps.all_canonical(texts)
@@ -111,12 +115,14 @@ def test_one_other_form_is_noticed(odd: str, place: int) -> None:
     assert not timestamps.all_canonical(texts)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 47))
 def test_two_that_only_look_right_side_by_side_are_noticed(cut: int) -> None:
     joined = "2026-10-03T08:15:02.417Z" * 2
     assert timestamps.all_canonical([joined[:cut], joined[cut:]]) == (cut == 24)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789-T:.Z", min_size=24, max_size=24))
 def test_canonical_means_that_it_is_written_so(text: str) -> None:
     try:

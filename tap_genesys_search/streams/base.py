@@ -31,9 +31,7 @@ class GenesysAuthenticator(OAuthAuthenticator):
 
     def __init__(self, auth: GenesysAuth, settings: Settings) -> None:
         """Take the token from where the tap has it."""
-        super().__init__(
-            auth_endpoint=settings.token_url, oauth_scopes=settings.scope, client_id=settings.client_id
-        )
+        super().__init__(auth_endpoint=settings.token_url, oauth_scopes=settings.scope, client_id=settings.client_id)
         self._auth = auth
 
     @property

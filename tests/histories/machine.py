@@ -40,6 +40,10 @@ _logger = logging.getLogger("tests.histories")
 _logger.disabled = True
 
 
+#: What may be left of a killed process: all up to its last STATE, all of it, or all of it but none of its states.
+THROWN, KEPT, UNSAVED = "thrown away", "kept", "states not saved"
+
+
 class KilledError(Exception):
     """The process is no more."""
 
@@ -62,10 +66,15 @@ class Settings:
 
 @dataclass
 class Warehouse:
-    """What the loader has written, in order, and the last state that it has passed on."""
+    """What the loaders have written, in order, and the states that they have passed on, with the process of each."""
 
     rows: list[tuple[str, str] | None] = field(default_factory=list)
-    state: dict[str, str] = field(default_factory=dict)
+    states: list[tuple[Process, dict[str, str]]] = field(default_factory=list)
+
+    @property
+    def state(self) -> dict[str, str]:
+        """The last one."""
+        return self.states[-1][1] if self.states else {}
 
     def table(self) -> dict[str, str]:
         """The last row of each id."""
@@ -96,7 +105,7 @@ class Process:
     """One run of the tap, and the pipe behind it."""
 
     def __init__(
-        self, world: World, warehouse: Warehouse, settings: Settings, *, kill_at: int = -1, eager: bool = False
+        self, world: World, warehouse: Warehouse, settings: Settings, *, kill_at: int = -1, end: str = THROWN
     ) -> None:
         """Begin as `ConversationsStream.get_records` does.
 
@@ -105,7 +114,7 @@ class Process:
             warehouse: Where it goes; the state comes from there.
             settings: Of the tap.
             kill_at: At which step it is killed.
-            eager: Whether the loader had written what came after the last STATE when that happened.
+            end: What is left then of what it had written.
         """
         self.world = world
         self.warehouse = warehouse
@@ -115,8 +124,8 @@ class Process:
         self.failure: GenesysSearchError | None = None
         self.began = world.now
         self.emitted: dict[str, str] = {}
-        self._kill_at = kill_at
-        self._eager = eager
+        self.kill_at = kill_at
+        self.end = end
         self._tickets: list[tuple[Ticket, Answer | None]] = []
         self._unaccounted: list[int] = []
         self._newest = ""
@@ -200,7 +209,7 @@ class Process:
 
     def _tick(self) -> None:
         self.steps += 1
-        if self.steps == self._kill_at:
+        if self.steps == self.kill_at:
             raise KilledError
         # What arrives while it reads makes it longer, but not for ever.
         assert self.steps < 2000 + 60 * len(self.world.stamps), "G6: it does not end"
@@ -221,9 +230,11 @@ class Process:
                 yield
             self.finished = self.settings.max_results is None
         except KilledError:
-            if not self._eager:
+            if self.end == THROWN:
                 for place in self._unaccounted:
                     self.warehouse.rows[place] = None
+            if self.end == UNSAVED:
+                self.warehouse.states = [entry for entry in self.warehouse.states if entry[0] is not self]
         except ContractError:
             # Only an instant whose conversations come and go while it is read by token may end so.
             if self.world.laws.ids == "honoured":
@@ -235,10 +246,12 @@ class Process:
 
     def _write(self, batch: Batch) -> None:
         rows = self.warehouse.rows
+        end = write(min(self.run.high, self.run.run_start))
         for name, stamp in zip(batch.ids, batch.stamps, strict=True):
             self._tick_row()
             assert stamp is not None
             assert stamp >= self._newest, "order"
+            assert stamp < end, "what changes after the start of the run belongs to the next one"
             assert self.emitted.get(name, "") < stamp, "G4: the same version twice, or an older one after a newer one"
             self._newest = self.emitted[name] = stamp
             self._unaccounted.append(len(rows))
@@ -246,7 +259,7 @@ class Process:
 
     def _tick_row(self) -> None:
         """A process may be killed between two records, too."""
-        if self._kill_at >= 0 and self.steps >= self._kill_at - 1 and self.world.rng.random() < 0.3:
+        if self.kill_at >= 0 and self.steps >= self.kill_at - 1 and self.world.rng.random() < 0.3:
             raise KilledError
 
     def _write_state(self, bookmark: Bookmark) -> None:
@@ -254,7 +267,7 @@ class Process:
         stored = bookmark.previous
         known = max(self._newest, "" if stored is None else write(stored))
         assert state["replication_key_value"] <= known, "G2: the state runs ahead of what was written"
-        self.warehouse.state = state
+        self.warehouse.states.append((self, state))
         self._unaccounted.clear()
 
     def _check(self) -> None:
@@ -307,7 +320,11 @@ def _one_run(
             settings.end = max(settings.end, start + 1)
     killed = rng.random() < 0.5
     process = Process(
-        world, warehouse, settings, kill_at=rng.randrange(1, 120) if killed else -1, eager=rng.random() < 0.5
+        world,
+        warehouse,
+        settings,
+        kill_at=rng.randrange(1, 120) if killed else -1,
+        end=rng.choice([THROWN, THROWN, KEPT, UNSAVED]),
     )
     patience = rng.choice([0.0, 0.02, 0.2])
     for _ in process.pages():
@@ -328,13 +345,16 @@ def _hold(process: Process, told: dict[str, int], start: int | None, *, overlap:
             process.step()
     except (KilledError, GenesysSearchError):
         # It shows when the reading goes on; until then this process stands still.
-        process._kill_at = process.steps + 1
-    world.pass_by(rng.choice([SECOND, lookback // 8, lookback // 3, lookback, 5 * lookback]))
-    for _ in range(3):
-        world.stir()
-        world.pass_by(rng.randrange(1, SECOND))
-    if overlap and rng.random() < 0.5:
+        process.kill_at = process.steps + 1
+    for _ in range(rng.randrange(1, 4)):
+        for _ in range(rng.randrange(8)):
+            world.stir()
+            world.pass_by(rng.randrange(1, SECOND))
+        world.pass_by(rng.choice([SECOND, lookback // 8, lookback // 3, lookback, 3 * lookback]))
+    if overlap and rng.random() < 0.6:
         _one_run(world, process.warehouse, start, told, overlap=False, inner=True)
+        if rng.random() < 0.5:
+            process.kill_at = process.steps + rng.randrange(1, 10)
 
 
 def _some_settings(world: World, start: int | None) -> Settings:

@@ -171,7 +171,7 @@ class World:
             if chance < laws.outage:
                 message = "an outage"
                 raise PlatformUnavailableError(message)
-        if self.rng.random() < laws.empty and question.by is Ask.TIME:
+        if self.rng.random() < laws.empty and question.by in {Ask.TIME, Ask.TOKEN}:
             # Its token leads to the page behind the one that this should have been.
             return self._page(question, [], token="2", total=0)
         return self._look(question)

@@ -32,7 +32,7 @@ def test_the_command_serves_until_a_signal(tmp_path: Path, number: signal.Signal
     options = ["--port", "0", "--port-file", str(port_file), "--conversations", "400", "--p-5xx", "0", "--warm"]
     options += ["--burst", "2026-10-03T10:00:00Z=50", "--start", "2026-10-01", "--end", "2026-10-05", "--ignore-size"]
     options += ["--days", "0.5", "--busy-factor", "2.5"]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [sys.executable, "-c", RUN, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
