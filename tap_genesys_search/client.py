@@ -69,6 +69,7 @@ class _Asking:
 
     body: bytes
     size: int
+    single_try: bool = False
     tries: int = 0
     token: str = ""
     sent_at: float = 0.0
@@ -136,7 +137,7 @@ class SearchClient:
         """Ask one question.
 
         Args:
-            question: Its ``body(query)`` is the request's JSON; a ``single_try`` is not tried again.
+            question: Its ``body(query)`` is the request's JSON; a ``single_try`` is not tried again after a time-out.
             query: The user's Lucene.
             sleep: Lets so many seconds pass; what it raises (a cancellation) goes through.
 
@@ -156,14 +157,11 @@ class SearchClient:
         pause = sleep or self._clock.sleep
         body = question.body(query)
         try:
-            asking = _Asking(msgspec.json.encode(body), question.size)
+            asking = _Asking(msgspec.json.encode(body), question.size, question.single_try)
         except UnicodeEncodeError as error:
             message = "the query holds half a character (a lone surrogate); change the setting query"
             raise QueryError(message) from error
-        retries = 0 if question.single_try else None
-        return self._retrier.call(
-            lambda refused, wait_left: self._try(asking, refused, wait_left, pause), sleep=pause, retries=retries
-        )
+        return self._retrier.call(lambda refused, wait_left: self._try(asking, refused, wait_left, pause), sleep=pause)
 
     def _try(self, asking: _Asking, refused: int, wait_left: float, sleep: Callable[[float], None]) -> records.Answer:
         told = self._budget.acquire(sleep, wait_left)
@@ -176,6 +174,8 @@ class SearchClient:
             self._budget.observe(reply.headers)
             return self._read(reply, asking, refused)
         except Signal as signal:
+            if asking.single_try and isinstance(signal.error, SearchTimeoutError):
+                raise signal.error from signal.__cause__  # the same would take as long; less is asked for next
             signal.told = told
             if isinstance(signal, Throttled) and signal.seconds <= wait_left - told:
                 self.stats.add(told_wait_seconds=signal.seconds)

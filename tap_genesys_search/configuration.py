@@ -14,7 +14,7 @@ from tap_genesys_search.settings import CONFIG_JSONSCHEMA, ENV_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ENVIRONMENT: Final = "ENV"
+ENVIRONMENT: Final = "ENV"
 
 
 def read_config(sources: Iterable[str]) -> dict[str, Any]:
@@ -25,12 +25,12 @@ def read_config(sources: Iterable[str]) -> dict[str, Any]:
     Raises:
         ConfigurationError: A file is missing, or holds no JSON object.
     """
-    names = list(sources) or [_ENVIRONMENT]
+    names = list(sources) or [ENVIRONMENT]
     config: dict[str, Any] = {}
     for name in names:
-        if name != _ENVIRONMENT:
-            config |= _read_file(Path(name))
-    if _ENVIRONMENT in names:
+        if name != ENVIRONMENT:
+            config |= read_file(Path(name))
+    if ENVIRONMENT in names:
         config |= read_environment()
     return config
 
@@ -68,7 +68,12 @@ def read_environment() -> dict[str, Any]:
     return config
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a JSON file of settings.
+
+    Raises:
+        ConfigurationError: It is missing, or holds no JSON object.
+    """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -72,7 +72,7 @@ class Question:
     size: int = MAX_PAGE_SIZE
     by: Ask = Ask.TIME
     after_id: str | None = None
-    token: str | None = None
+    token: str | int | None = None
     attempt: int = 0
     single_try: bool = False
 
@@ -144,7 +144,7 @@ class SeekCursor:
     empties: int = 0
     attempt: int = 0
     after_id: str | None = None
-    token: str | None = None
+    token: str | int | None = None
     reading: _Reading | None = None
 
     @property
@@ -166,7 +166,7 @@ class SeekCursor:
             self.after_id,
             self.token,
             self.attempt,
-            single_try=self.halvings > 0,
+            single_try=self.width is not None,
         )
 
     def advance(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
@@ -218,7 +218,8 @@ class SeekCursor:
         """
         if self.by is Ask.TIME:
             return None, self
-        rest = SeekCursor(self.at + 1, self.end, self.axis, self.size) if self.at + 1 < self.end else None
+        behind = self.at + 1
+        rest = SeekCursor(behind, self.end, self.axis, self.size, width=self.width) if behind < self.end else None
         return replace(self, end=self.at + 1), rest
 
     def given_back(self, ids: set[str]) -> SeekCursor:
@@ -302,7 +303,6 @@ class SeekCursor:
             reading.tokens.add(answer.token)
             empties = 0 if answer.records else self._one_more_empty()
             return batch, replace(self, token=answer.token, reading=reading, empties=empties, attempt=0)
-        reading.counts = reading.counts and not (reading.empties and reading.ids)
         if reading.counts and reading.previous == reading.ids:
             return batch, self._instant_done()
         if reading.number >= MAX_READINGS:
@@ -409,13 +409,13 @@ def _NOTHING() -> Batch:  # noqa: N802 - reads as the constant that lists forbid
 class _Reading:
     """One reading of an instant by its tokens. It counts when no id came twice and every page but the last was full.
 
-    An empty page whose token was followed may have hidden records: beside such a page only a reading of nothing counts.
+    An empty page whose token was followed is not full: its token leads past what it should have held.
     """
 
     number: int = 1
     previous: set[str] | None = None
     ids: set[str] = field(default_factory=set)
-    tokens: set[str] = field(default_factory=set)
+    tokens: set[str | int] = field(default_factory=set)
     counts: bool = True
     empties: int = 0
     short: bool = False
@@ -425,6 +425,7 @@ class _Reading:
         """Take note of a page."""
         if not answer.records:
             self.empties += answer.more
+            self.counts = self.counts and not answer.more
             return
         new = {identity for identity in answer.ids if identity is not None}
         if self.short or len(new) != len(answer.ids) or new & self.ids:

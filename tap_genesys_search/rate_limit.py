@@ -30,6 +30,7 @@ MARGIN: Final = 0.05
 #: Seconds over which 429s count as lately.
 LATELY: Final = 60.0
 
+_MINUTE: Final = 60.0
 _LONG_WAIT: Final = 5.0
 _SHORTEST_SLEEP: Final = 0.0005
 _LOOK_AGAIN: Final = 0.05
@@ -74,6 +75,8 @@ class _Wait:
     reason: str
     until: float
     told: bool = False
+    #: Whether the pace is that of a window of the platform's that is hours long, so that it is a wait like any other.
+    by_window: bool = False
 
 
 class _Window:
@@ -193,7 +196,7 @@ class RateBudget:
                     self._granted.append(now)
                     return told
                 announce = wait.seconds > _LONG_WAIT and self._is_news(wait.reason, wait.until)
-            if wait.told and told + wait.seconds > max_wait:
+            if (wait.told or wait.by_window) and told + wait.seconds > max_wait:
                 message = (
                     f"the platform asks to wait {math.ceil(wait.seconds)} s more ({wait.reason}), and of "
                     f"max_wait_seconds {max(0, math.floor(max_wait - told))} s are left: raise it or start again later"
@@ -274,7 +277,7 @@ class RateBudget:
         free = self._granted[0] + 1 if len(self._granted) == self._granted.maxlen else now
         seconds = min(max(slot, free) - now, window_left)
         if seconds > 0:
-            return _Wait(seconds, reason, until)
+            return _Wait(seconds, reason, until, by_window=until < math.inf and seconds > _MINUTE)
         self._slot = slot
         return None
 

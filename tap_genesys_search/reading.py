@@ -198,7 +198,7 @@ class Reading:
         if width is None or gap.end - gap.start <= width * 1.5:
             return
         middle = gap.start + width
-        rest = SeekCursor(middle, gap.end, self.axis, self._page_size)
+        rest = SeekCursor(middle, gap.end, self.axis, self._page_size, width=gap.cursor.width)
         self._slices.insert(index + 1, _Slice(rest, middle, gap.end))
         gap.cursor = replace(gap.cursor, end=middle)
         gap.end = middle
@@ -207,7 +207,7 @@ class Reading:
         """How much of the axis holds about a slice's records, by what was seen last; None if nothing is known."""
         if not self._pace or self._workers() <= 1:
             return None
-        records = min(self._slice_records, max(self._page_size, self._slice_bytes / self._record_bytes))
+        records = max(self._page_size, min(self._slice_records, self._slice_bytes / self._record_bytes))
         return max(1, int(self._pace * records))
 
     @property
@@ -297,7 +297,8 @@ class Reading:
     def _begin(self, piece: _Slice, cursor: SeekCursor, answer: Answer) -> tuple[SeekCursor, Answer]:
         """Fix the range's end by the first answer, and plan by its totals."""
         self._begun = True
-        self.progress.total = answer.total
+        whole = cursor.width is None
+        self.progress.total = answer.total if whole else None
         end = self._fix_end(answer)
         if end is not None:
             stamps = [None if s is None else timestamps.parse(s) for s in answer.stamps]
@@ -314,7 +315,7 @@ class Reading:
                     token=None,
                 )
         first = next((s for s in answer.stamps if s is not None), None)
-        if first is not None and answer.total:
+        if first is not None and answer.total and whole:
             span = piece.end - self.axis.place(timestamps.parse(first))
             if piece.end < timestamps.END:
                 self._pace = max(0, span) / answer.total
@@ -341,7 +342,10 @@ class Reading:
             self._pace = min(0.9 * self._pace + 0.1 * seen, 2 * self._pace) if self._pace else seen
 
     def _close_edge(self, gap: _Slice, answer: Answer) -> None:
-        """The oldest record of an open gap is known: nothing lies beyond it."""
+        """The oldest record of an open gap is known: widths fit up to it.
+
+        What lies beyond is asked for once all the same: one record is no proof that the sort was honoured.
+        """
         stamps = [s for s in answer.stamps if s is not None]
         if gap.cursor is None:
             return
@@ -350,6 +354,8 @@ class Reading:
             gap.cursor = None
             self._drop_finished()
         elif gap.start < edge < gap.end:
+            beyond = SeekCursor(edge, gap.end, self.axis, self._page_size)
+            self._slices.insert(self._slices.index(gap) + 1, _Slice(beyond, edge, gap.end, taken=True))
             gap.end = edge
             gap.cursor = gap.cursor.clipped(edge)
         else:

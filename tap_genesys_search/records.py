@@ -43,7 +43,7 @@ class Answer:
     records: list[Record]
     ids: list[str | None]
     stamps: list[str | None]
-    token: str | None = None
+    token: str | int | None = None
     total: int | None = None
     size: int = 0
     served_at: int | None = None
@@ -83,7 +83,7 @@ def parse(body: bytes, served_at: int | None = None) -> Answer:
         results,
         [],
         [],
-        token=None if token is None else str(token),
+        token=token,
         total=total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None,
         size=len(body),
         served_at=served_at,

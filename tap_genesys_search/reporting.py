@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,13 +25,19 @@ def one_line_errors(logger: logging.Logger, exit_code: int | None = None) -> Ite
         yield
     except GenesysSearchError as error:
         problem = error
-    except ValueError as error:
-        # The SDK reads JSON with simplejson, whose error is not that of json.
-        if type(error).__name__ != json.JSONDecodeError.__name__:
-            raise
-        problem = ConfigurationError(f"a file that was given (configuration, state or catalog) is no JSON: {error}")
     except FileNotFoundError as error:
         problem = ConfigurationError(f"there is no file {error.filename}" if error.filename else str(error))
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        problem = ConfigurationError(f"{name}{error.strerror or error}")
+    except Exception as error:
+        # By name: the SDK reads JSON with simplejson, and the people's commands don't import it.
+        if type(error).__name__ in {"JSONDecodeError", "UnicodeDecodeError"}:
+            problem = ConfigurationError(f"a file that was given (configuration, state or catalog) is no JSON: {error}")
+        elif type(error).__module__ == "singer_sdk.exceptions":
+            problem = ConfigurationError(" ".join(str(error).split()))
+        else:
+            raise
     else:
         return
     logger.debug("What was raised", exc_info=problem)

@@ -188,10 +188,10 @@ class ConversationSearchClient:
         self, query: str, low: int, high: int | None, limit: int | None, axis: Axis
     ) -> Generator[Record, None, None]:
         run = SearchRun(self, query, low, high, axis=axis, limit=limit)
-        edge = timestamps.write(run.began - LAST_LOOK)
         recent: set[tuple[str, str | None]] = set()
         for page in run.pages():
             batch = page.batch
+            edge = timestamps.write(run.run_start - LAST_LOOK)
             if high is None and max(batch.stamps[0] or "", batch.stamps[-1] or "") >= edge:
                 recent.update(zip(batch.ids, batch.stamps, strict=True))
             yield from batch.records

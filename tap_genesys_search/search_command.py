@@ -10,7 +10,7 @@ from tap_genesys_search.settings import Settings
 
 
 @click.command()
-@click.argument("query", default="*")
+@click.argument("query", required=False)
 @click.option(
     "--config",
     "sources",
@@ -22,7 +22,7 @@ from tap_genesys_search.settings import Settings
 @click.option("--end", help="End, exclusive, ISO 8601.")
 @click.option("--oldest-first", is_flag=True, help="From the oldest up, instead of from the newest down.")
 def search(
-    query: str,
+    query: str | None,
     sources: tuple[str, ...],
     max_results: int | None,
     start: str | None,
@@ -30,8 +30,11 @@ def search(
     *,
     oldest_first: bool,
 ) -> None:
-    """Print a line for each conversation that matches QUERY (Lucene), the newest first."""
-    settings = Settings.from_config(read_config(sources) | {"query": query})
+    """Print a line for each conversation that matches QUERY (Lucene), the newest first.
+
+    Without QUERY it is that of the configuration. A query that begins with a dash goes behind two more: -- "-a b".
+    """
+    settings = Settings.from_config(read_config(sources) | ({} if query is None else {"query": query}))
     ids: set[int] = set()
     with ConversationSearchClient.from_settings(settings) as client:
         conversations = client.stream_conversations(

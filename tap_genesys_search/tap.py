@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from copy import deepcopy
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path, PurePath
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
-from tap_genesys_search.configuration import read_environment
-from tap_genesys_search.errors import StateError
+from tap_genesys_search.configuration import ENVIRONMENT, read_environment, read_file
+from tap_genesys_search.errors import ConfigurationError, StateError
 from tap_genesys_search.reporting import one_line_errors
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, Settings
 from tap_genesys_search.streams import ConversationsStream
@@ -60,6 +62,10 @@ class TapGenesysSearch(Tap):
         # The SDK would take an empty list for no state.
         if state is not None and not isinstance(state, (dict, str, PurePath)):
             raise StateError(_NO_STATE)
+        catalog = kwargs.get("catalog")
+        if catalog is not None and not isinstance(catalog, (dict, str, PurePath, Catalog)):
+            message = "the catalog is none: it must be an object with streams, as --discover writes it"
+            raise ConfigurationError(message)
         if parse_env_config and (config is None or isinstance(config, dict)):
             # The SDK would take `.env` from above the folder where it is installed, and a wrong number for a bug.
             config, parse_env_config = (config or {}) | read_environment(), False
@@ -67,10 +73,10 @@ class TapGenesysSearch(Tap):
             super().__init__(
                 config=config, parse_env_config=parse_env_config, validate_config=validate_config, **kwargs
             )
-        except ConfigValidationError:
-            # The SDK's messages show the values that are wrong, and a secret may be among them.
+        except ConfigValidationError as error:
+            # The SDK's messages show the values that are wrong, and a secret may be among them: ours go first.
             Settings.from_config(self.config)
-            raise
+            raise ConfigurationError("; ".join(error.errors)) from None
         if validate_config:
             Settings.from_config(self.config)
         if isinstance(self.message_writer, PageWriter):
@@ -92,6 +98,22 @@ class TapGenesysSearch(Tap):
         if not isinstance(bookmarks, dict) or not all(isinstance(entry, dict) for entry in bookmarks.values()):
             raise StateError(_NO_STATE)
         super().load_state(state)
+
+    @classmethod
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        """Check the files before the SDK merges them, whatever they hold."""
+        for source in value:
+            if source != ENVIRONMENT:
+                read_file(Path(source))
+        return super().cb_config(ctx, param, value)
+
+    @classmethod
+    @override
+    def invoke(cls, *, state: IO[str] | None = None, **kwargs: Any) -> None:
+        """Run; an empty state file, as a first run's shell leaves it, is no state."""
+        text = None if state is None else state.read()
+        super().invoke(state=io.StringIO(text) if text and text.strip() else None, **kwargs)
 
     @classmethod
     @override

@@ -16,8 +16,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 #: Before everything and after everything: written as ``*`` in a range.
-BEGIN: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
-END: Final = -BEGIN
+END: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND + 1
+BEGIN: Final = -END
 
 _SHAPE: Final = b"0000-00-00T00:00:00.000Z"
 _DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")

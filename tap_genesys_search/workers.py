@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Seconds that `close` waits for searches under way. Threads that still wait for an answer then end by themselves.
 _PATIENCE: Final = 2.0
+
+
+_logger: Final = logging.getLogger("tap-genesys-search.workers")
 
 
 class CancelledError(Exception):
@@ -98,6 +102,7 @@ class Workers:
                 except SearchTimeoutError as error:
                     with self._changed:
                         self._reading.too_slow(ticket, error)
+                    _logger.info("A search over %s took too long; asking for less", ticket.question.range_text)
                 except QueryError as error:
                     if ticket.question.by is Ask.TIME:
                         raise

@@ -99,11 +99,18 @@ class PageWriter(MsgSpecWriter):
             self._writing = False
             pending, self._pending = self._pending, None
         if pending is not None:
-            self._handlers[pending[0]](pending[0], None)
+            self._end(pending[0], None)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """Let the SDK write its last STATE and leave; not with its 0, which a scheduler would take for a whole run."""
+        try:
+            self._handlers[number](number, frame)
+        except SystemExit:
+            sys.exit(128 + number)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._writing:
-            self._handlers[number](number, frame)
+            self._end(number, frame)
         elif self._pending is None:
             self._pending = (number, time.monotonic())
 

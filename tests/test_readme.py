@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
+
+from dotenv import dotenv_values
 
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, OWN
 
@@ -21,6 +25,22 @@ def test_the_settings_table_is_that_of_the_code() -> None:
         README.write_text(before + BEGIN + expected + END + after)
         return
     assert shown == expected
+
+
+def test_a_json_file_becomes_the_environment(tmp_path: Path) -> None:
+    """By the README's own lines; values with quotes and backslashes arrive as they are."""
+    config = {
+        "client_secret": 'it\'s "$HOME" \\ #1',
+        "query": '"foo bar" AND status:completed',
+        "page_size": 100,
+        "stream_maps": {"conversations": {"note": "'x'"}},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    block = README.read_text().split("```sh\npython3 - config.json", 1)[1].split("```", 1)[0]
+    subprocess.run(["bash", "-c", "python3 - config.json" + block], cwd=tmp_path, check=True)
+    read = dotenv_values(tmp_path / ".env", interpolate=False)
+    texts = {f"TAP_GENESYS_SEARCH_{name.upper()}": value for name, value in config.items()}
+    assert read == {key: value if isinstance(value, str) else json.dumps(value) for key, value in texts.items()}
 
 
 def settings_table() -> str:

@@ -230,11 +230,7 @@ class Process:
                 yield
             self.finished = self.settings.max_results is None
         except KilledError:
-            if self.end == THROWN:
-                for place in self._unaccounted:
-                    self.warehouse.rows[place] = None
-            if self.end == UNSAVED:
-                self.warehouse.states = [entry for entry in self.warehouse.states if entry[0] is not self]
+            self._leave()
         except ContractError:
             # Only an instant whose conversations come and go while it is read by token may end so.
             if self.world.laws.ids == "honoured":
@@ -243,6 +239,14 @@ class Process:
             self.failure = error
         else:
             self._check()
+
+    def _leave(self) -> None:
+        """Leave of what was written what a killed process leaves."""
+        if self.end == THROWN:
+            for place in self._unaccounted:
+                self.warehouse.rows[place] = None
+        if self.end == UNSAVED:
+            self.warehouse.states = [entry for entry in self.warehouse.states if entry[0] is not self]
 
     def _write(self, batch: Batch) -> None:
         rows = self.warehouse.rows

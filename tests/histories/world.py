@@ -171,7 +171,8 @@ class World:
             if chance < laws.outage:
                 message = "an outage"
                 raise PlatformUnavailableError(message)
-        if self.rng.random() < laws.empty and question.by in {Ask.TIME, Ask.TOKEN}:
+        empty = {Ask.TIME: laws.empty, Ask.TOKEN: laws.empty / 4}.get(question.by, 0.0)
+        if self.rng.random() < empty:
             # Its token leads to the page behind the one that this should have been.
             return self._page(question, [], token="2", total=0)
         return self._look(question)
