@@ -21,6 +21,8 @@ class SeekPaginator(BaseAPIPaginator[SeekCursor]):
     that uses the SDK's own request loop.
     """
 
+    _answered: tuple[requests.Response, SeekCursor | None] | None = None
+
     @override
     def has_more(self, response: requests.Response) -> bool:
         return self._next(response) is not None
@@ -35,4 +37,7 @@ class SeekPaginator(BaseAPIPaginator[SeekCursor]):
         return self.has_more(response)
 
     def _next(self, response: requests.Response) -> SeekCursor | None:
-        return self.current_value.advance(records.parse(response.content))[1]
+        """Advance once for each answer, however often the SDK asks: a cursor that follows tokens remembers them."""
+        if self._answered is None or self._answered[0] is not response:
+            self._answered = response, self.current_value.advance(records.parse(response.content))[1]
+        return self._answered[1]
