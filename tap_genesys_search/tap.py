@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from copy import deepcopy
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
@@ -107,13 +106,6 @@ class TapGenesysSearch(Tap):
             if source != ENVIRONMENT:
                 read_file(Path(source))
         return super().cb_config(ctx, param, value)
-
-    @classmethod
-    @override
-    def invoke(cls, *, state: IO[str] | None = None, **kwargs: Any) -> None:
-        """Run; an empty state file, as a first run's shell leaves it, is no state."""
-        text = None if state is None else state.read()
-        super().invoke(state=io.StringIO(text) if text and text.strip() else None, **kwargs)
 
     @classmethod
     @override

@@ -167,15 +167,6 @@ def test_a_file_that_is_not_what_it_should_be(
     assert "Traceback" not in log
 
 
-def test_an_empty_state_file_is_no_state(tmp_path: Path, server: SandboxServer) -> None:
-    """As the shell of a first run leaves it."""
-    (tmp_path / "config.json").write_text(json.dumps(GOOD | {"base_url": server.base_url}))
-    (tmp_path / "state.json").write_text("\n")
-    code, log = tap("--config", str(tmp_path / "config.json"), "--state", str(tmp_path / "state.json"))
-    assert code == 0, log
-    assert f"Read {WORLD.conversations:,} conversations" in log
-
-
 def test_a_full_disk_is_one_line(tmp_path: Path, server: SandboxServer) -> None:
     """What was written before stands."""
     (tmp_path / "config.json").write_text(json.dumps(GOOD | {"base_url": server.base_url}))

@@ -40,7 +40,7 @@ def postgres(bench: Bench) -> Iterator[Result]:
     ratio = median(mine / other for mine, other in zip(piped, fed, strict=True))
     rate = sandbox.conversations / median(piped)
     note = f"{median(piped):.1f} s to {median(fed):.1f} s, {rate:,.0f} conversations a second"
-    what = f"{sandbox.conversations:,} through tap | target-postgres, wall to the loader fed from a file"
+    what = f"{sandbox.conversations:,} piped into target-postgres, wall to the loader fed from a file"
     yield at_most("loader", what, 1.10, ratio, note=note)
 
 
