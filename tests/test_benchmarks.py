@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def rows_of(path: Path) -> Iterable[str]:
     return dict.fromkeys(result["row"] for result in json.loads(path.read_text())["results"])
 
 
+@pytest.mark.skipif("ALL_BENCHMARKS" not in os.environ, reason="takes five minutes: set ALL_BENCHMARKS=1")
 def test_all_rows_run_with_one_command(tmp_path: Path) -> None:
     from benchmarks.rows import ROWS  # noqa: PLC0415 - the benchmark is no part of the package
 

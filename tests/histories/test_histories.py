@@ -18,7 +18,7 @@ from tap_genesys_search import pagination, timestamps
 from tests.histories.machine import DENSE_PAGE, history
 
 SHORT = 3000
-LONG = int(os.environ.get("HISTORIES", "20000"))
+LONG = int(os.environ.get("HISTORIES", "5000"))
 
 
 @pytest.fixture(scope="module", autouse=True)
