@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import backoff
 import pytest
 
 from tap_genesys_search import ConversationSearchClient, GenesysAuth, timestamps
@@ -32,6 +33,12 @@ def server() -> Iterator[SandboxServer]:
         yield started
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once; what they wait for is tested elsewhere."""
+    monkeypatch.setattr("tap_genesys_search.retry.backoff.expo", lambda **_: backoff.constant(0.01))
+
+
 def client_of(server: SandboxServer, **settings: Any) -> ConversationSearchClient:  # noqa: ANN401
     """Return a client without a rate limit to speak of."""
     return ConversationSearchClient(
@@ -54,6 +61,7 @@ def test_a_reading_downwards_to_the_beginning_is_whole(server: SandboxServer) ->
     assert sorted(found) == sorted(server.truth())
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_narrowed_question_keeps_its_retries_for_other_faults(server: SandboxServer) -> None:
     """One try is for time-outs; a connection that drops has nothing to do with the width of the range."""
     server.faults.merge({"timeout_above_seconds": 6 * 3600, "p_drop": 0.1, "seed": 3})
@@ -62,6 +70,7 @@ def test_a_narrowed_question_keeps_its_retries_for_other_faults(server: SandboxS
     assert sorted(found) == sorted(server.truth())
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_width_that_was_found_is_not_paid_for_again(server: SandboxServer) -> None:
     """After the first time-outs each wider question has one try."""
     server.faults.merge({"timeout_above_seconds": 6 * 3600})
