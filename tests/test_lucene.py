@@ -38,6 +38,7 @@ from tap_genesys_search.lucene import only_negations, unclosed
         "-timestamp:[2026-10-01 TO *]",
         "-/a b/",
         r"-a\ b",
+        "-a/b",
         "+(-a)",
         "NOT NOT a",
         " \n NOT a ",
@@ -111,6 +112,8 @@ def test_not_only_negations(query: str) -> None:
         # A server that knows regular expressions sees one, and then a parenthesis that is alone.
         ("(/a)/", "( at character 1"),
         ("x/(/)", ") at character 5"),
+        ("(a/b) AND a/b)", ") at character 14"),
+        ("(NOT (a/b) AND a/b)", "( at character 1"),
         # One that knows none sees the parentheses in it.
         ("/a)/", ") at character 3"),
     ],
@@ -142,7 +145,7 @@ def test_closed(query: str) -> None:
     assert unclosed(query) is None
 
 
-WORDS = st.sampled_from(["a", "b", "or", "not", "a-b", "*", "a?c*", r"a\(b", r"a\:b", "2026", "a/b"]).map(tree.Word)
+WORDS = st.sampled_from(["a", "b", "or", "not", "a-b", "*", "a?c*", r"a\(b", r"a\:b", "2026", r"a\/b"]).map(tree.Word)
 PHRASES = st.sampled_from(['"a"', '"NOT a"', '"-a) OR (b"', r'"a \" b"', '""']).map(tree.Phrase)
 BOUNDS = st.sampled_from(["*", "a", "10"]).map(tree.Word) | st.just(tree.Phrase('"a b"'))
 RANGES = st.builds(tree.Range, BOUNDS, BOUNDS, st.booleans(), st.booleans())
