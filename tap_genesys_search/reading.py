@@ -85,7 +85,9 @@ class Progress:
     pages: int = 0
     slices: int = 0
     reread: int = 0
+    #: Seconds from asking for a page to passing it on: all added up, and the most.
     seconds_held: float = 0.0
+    longest_held: float = 0.0
 
 
 class Reading:
@@ -408,7 +410,9 @@ class Reading:
             self._buffered -= page.size
             self.progress.pages += 1
             self.progress.records += len(page.batch)
-            self.progress.seconds_held += now - page.asked_at
+            held = now - page.asked_at
+            self.progress.seconds_held += held
+            self.progress.longest_held = max(self.progress.longest_held, held)
             self._drop_finished()
             if len(page.batch):
                 return page

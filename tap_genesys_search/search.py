@@ -310,27 +310,25 @@ class SearchRun:
         """
         if self.is_empty:
             return
-        clock = self._client.clock
-        workers = Workers(
-            self._reading,
-            self._ask,
-            clock,
-            at_most=self._at_most,
-        )
-        pages = workers.pages()
+        clock, budget = self._client.clock, self._client.budget
+        workers = Workers(self._reading, self._ask, clock, at_most=self._at_most)
+        told = complete = False
+        timeless = 0
         try:
-            told = False
-            timeless = 0
-            for page in pages:
+            for page in workers.pages():
                 timeless += page.batch.stamps.count(None)
                 if not told:
                     told = True
-                    self._log.started(self.low, self.high, self._client.budget.rate)
+                    self._log.started(self.low, self.high, budget.rate)
                 yield page
-                self._log.page(self._axis.place(page.last), clock.monotonic())
+                self._log.page(self._axis.place(page.last), clock.monotonic(), budget.rate)
+            complete = True
         finally:
             workers.close()
-        self._log.finished(clock.monotonic())
+            self._log.finished(self.low, self.high, clock.monotonic(), budget.rate, complete=complete)
+            self._warn(timeless)
+
+    def _warn(self, timeless: int) -> None:
         if timeless:
             self._logger.warning("%d conversations have no usable timestamp: they come once, with null", timeless)
         if self._nameless:

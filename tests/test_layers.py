@@ -25,6 +25,7 @@ LAYERS = (
     {"reading", "paginator", "auth", "progress", "workers", "audit_rows"},
     {"client", "audit", "explain"},
     {"search", "audit_report"},
+    {"sync"},
     {"streams", "search_command", "audit_command", "explain_command"},
     {"tap", "cli", "demo"},
 )
@@ -47,7 +48,7 @@ IMPURE = {
 
 #: What speaks HTTP knows no slices.
 SPEAKS_HTTP = ("client", "auth", "retry", "transport", "rate_limit")
-KNOWS_SLICES = {"pagination", "paginator", "reading", "workers", "search", "bookmark"}
+KNOWS_SLICES = {"pagination", "paginator", "reading", "workers", "search", "bookmark", "sync"}
 
 #: Singer's side, and where settings come from: all that may know the SDK.
 KNOWS_SINGER = {"tap", "streams", "paginator", "writer", "settings", "configuration"}

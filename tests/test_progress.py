@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -64,7 +65,7 @@ def test_a_line_every_half_minute(log: tuple[ProgressLog, Progress, Stats], capl
     progress.total, progress.records, stats.searches = 10_000, 2500, 115
     with caplog.at_level(logging.INFO):
         for second in range(100):
-            told.page(NOON, 1000.0 + second)
+            told.page(NOON, 1000.0 + second, rate=5.0)
     assert len(caplog.messages) == int(99 // INTERVAL)
     assert caplog.messages[0] == (
         "Read 2,500 conversations of about 10,000 (25 %), up to 2026-10-05T12:00:00.000Z; 15 searches, 0.5 a second; "
@@ -79,7 +80,7 @@ def test_no_share_of_a_total_that_is_reached(
     told, progress, _ = log
     progress.total, progress.records = total, 2500
     with caplog.at_level(logging.INFO):
-        told.page(NOON, 1030.0)
+        told.page(NOON, 1030.0, rate=5.0)
     assert "%" not in caplog.text
     assert "to go" not in caplog.text
 
@@ -90,18 +91,54 @@ def test_nothing_read_after_half_a_minute(
     told, progress, _ = log
     progress.total, progress.records = 10, 1
     with caplog.at_level(logging.INFO):
-        told.page(NOON, 1030.0)
+        told.page(NOON, 1030.0, rate=5.0)
     assert "Read 1 conversations of about 10 (10 %)" in caplog.text
 
 
 def test_what_it_was(log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture) -> None:
+    """A line for people, and the same as a record for machines."""
     told, progress, stats = log
-    progress.records, progress.slices, progress.reread = 10_000, 4, 2
-    stats.searches, stats.throttled_429, stats.retries = 152, 8, 5
+    progress.records, progress.slices, progress.reread, progress.pages = 10_001, 4, 2, 52
+    progress.seconds_held, progress.longest_held = 104.0, 7.25
+    stats.searches, stats.throttled_429, stats.retries, stats.told_wait_seconds = 154, 8, 5, 12.5
     with caplog.at_level(logging.INFO):
-        told.finished(1100.0)
-    (line,) = caplog.messages
+        told.page(NOON, 1010.0, rate=5.0)
+        told.finished(timestamps.BEGIN, NOON, 1020.0, rate=1.0, complete=True)
+    line, record = caplog.messages
     assert line == (
-        "Read 10,000 conversations in 52 searches and 100 s: 4 slices, 1 times told to wait, 2 retries, "
-        "2 pages read again"
+        "Read all 10,001 conversations from the beginning to 2026-10-05T12:00:00.000Z in 20 s and 54 searches (1.06 for"
+        " each full page, 90% of the rate limit): 4 slices, 1 times told to wait (12 s), 2 retries, 2 pages read again;"
+        " 2.0 s from asking to passing on, 7.2 s at most"
     )
+    summary = {
+        "complete": True,
+        "start": None,
+        "end": "2026-10-05T12:00:00.000Z",
+        "seconds": 20.0,
+        "records": 10_001,
+        "slices": 4,
+        "searches": 54,
+        "searches_per_full_page": 1.059,
+        "reread_pages": 2,
+        "throttled": 1,
+        "retries": 2,
+        "waited_seconds": 12.5,
+        "budget_share": 0.9,
+        "held_seconds": 2.0,
+        "longest_held_seconds": 7.25,
+    }
+    assert json.loads(record.removeprefix("SUMMARY: ")) == summary
+    assert vars(caplog.records[-1])["summary"] == summary
+
+
+def test_what_a_run_was_that_got_no_answer(
+    log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture
+) -> None:
+    told, _, stats = log
+    stats.searches = 104
+    with caplog.at_level(logging.INFO):
+        told.finished(NOON, timestamps.END, 1000.0, rate=5.0, complete=False)
+    assert caplog.messages[0].startswith(
+        "Stopped after 0 conversations from 2026-10-05T12:00:00.000Z to now in 0 s and 4 searches (4.00 for each full"
+    )
+    assert vars(caplog.records[-1])["summary"]["budget_share"] == 1.0

@@ -14,11 +14,12 @@ from typing_extensions import override
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import REPLICATION_KEY, Bookmark, Stored, fingerprint
-from tap_genesys_search.pagination import Axis, Batch, SeekCursor
+from tap_genesys_search.pagination import Axis, SeekCursor
 from tap_genesys_search.paginator import SeekPaginator
 from tap_genesys_search.search import ConversationSearchClient, SearchRun
 from tap_genesys_search.streams import schemas
 from tap_genesys_search.streams.base import GenesysStream
+from tap_genesys_search.sync import sync
 from tap_genesys_search.writer import PageMessage, PageWriter
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.metrics import Counter
+
+    from tap_genesys_search.pagination import Batch
 
 
 class ConversationsStream(GenesysStream[SeekCursor]):
@@ -95,7 +98,8 @@ class ConversationsStream(GenesysStream[SeekCursor]):
                     "Nothing to read: the range begins at %s, which is not over yet", timestamps.write(bookmark.start)
                 )
                 return
-            yield from self._read(run, bookmark)
+            for batch in sync(run, bookmark, self._advance, max_results=settings.max_results, logger=self.logger):
+                yield from self._rows(batch)
 
     @property
     def _limit(self) -> int | None:
@@ -120,22 +124,6 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         if bookmark.warning:
             self.logger.warning("%s", bookmark.warning)
         return bookmark
-
-    def _read(self, run: SearchRun, bookmark: Bookmark) -> Iterable[Record]:
-        left = self.settings.max_results
-        for page in run.pages():
-            bookmark.begin(run.run_start)
-            batch, left = _limited(page.batch, left, bookmark.previous)
-            yield from self._rows(batch)
-            newest = next((s for s in reversed(batch.stamps) if s is not None), None)
-            if newest is not None and bookmark.emitted(timestamps.parse(newest)):
-                self._advance(bookmark)
-            if left == 0:
-                self.logger.info("max_results is reached; the next run goes on from here")
-                return
-        bookmark.begin(run.run_start)
-        if bookmark.finished(run.high):
-            self._advance(bookmark)
 
     def _advance(self, bookmark: Bookmark) -> None:
         if not self._is_incremental:
@@ -225,16 +213,3 @@ class PageRow(dict[str, Any]):
         """Stay empty, as a row; the records go along."""
         super().__init__()
         self.records = records
-
-
-def _limited(batch: Batch, left: int | None, bookmark: int | None) -> tuple[Batch, int | None]:
-    """Cut a batch where as many records newer than the bookmark have been passed on as `max_results` allows."""
-    if left is None:
-        return batch, None
-    counts = bookmark is None
-    for index, stamp in enumerate(batch.stamps):
-        if counts or (stamp is not None and bookmark is not None and timestamps.parse(stamp) > bookmark):
-            if left == 0:
-                return Batch(batch.records[:index], batch.ids[:index], batch.stamps[:index]), 0
-            left -= 1
-    return batch, left

@@ -21,7 +21,7 @@ from tap_genesys_search.client import Stats
 from tap_genesys_search.errors import ContractError, GenesysSearchError, QueryError, SearchTimeoutError
 from tap_genesys_search.pagination import Ask
 from tap_genesys_search.search import SearchRun
-from tap_genesys_search.streams.conversations import ConversationsStream
+from tap_genesys_search.sync import sync
 from tests.histories.world import DAY, HOUR, MINUTE, SECOND, WEIGHT, Laws, World, write
 
 if TYPE_CHECKING:
@@ -218,14 +218,12 @@ class Process:
 
     def pages(self) -> Iterator[None]:
         """Run; after each page that was written others may go on, and time may pass."""
-        stream = SimpleNamespace(
-            settings=self.settings, logger=_logger, _rows=lambda batch: [batch], _advance=self._write_state
-        )
         if self.run.is_empty:
             return
-        rows = ConversationsStream._read(cast("ConversationsStream", stream), self.run, self.bookmark)
         try:
-            for batch in cast("Iterator[Batch]", iter(rows)):
+            for batch in sync(
+                self.run, self.bookmark, self._write_state, max_results=self.settings.max_results, logger=_logger
+            ):
                 self._write(batch)
                 yield
             self.finished = self.settings.max_results is None
