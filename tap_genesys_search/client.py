@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/api/v2/search"
 
-_LATENCIES: Final = 20
+_LATENCIES: Final = 100
 _OK: Final = 200
 #: Tries of one question whose token is refused: as it was, renewed, fetched for that very try.
 _LAST_REFUSAL: Final = 2
@@ -52,9 +52,16 @@ class Stats:
     retries: int = 0
     #: Seconds waited because the platform said so, those of all threads added up.
     told_wait_seconds: float = 0.0
-    #: Seconds that the latest answers took, from sending to their last byte.
-    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    #: The fewest seconds that one of the latest answers took, from sending to its last byte; None before the first.
+    least_latency: float | None = None
+    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def note_latency(self, seconds: float) -> None:
+        """Note how long an answer took."""
+        with self._lock:
+            self._latencies.append(seconds)
+            self.least_latency = min(self._latencies)
 
     def add(self, **amounts: float) -> None:
         """Add to the counters of these names."""
@@ -198,7 +205,7 @@ class SearchClient:
         asking.sent_at = begun = self._clock.monotonic()
         reply = send(self._session, request, self._settings, self._timeout, SearchTimeoutError)
         seconds = self._clock.monotonic() - begun
-        self.stats.latencies.append(seconds)
+        self.stats.note_latency(seconds)
         if self._on_request:
             self._on_request(seconds, reply.status)
         return reply

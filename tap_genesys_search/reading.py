@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from tap_genesys_search.records import Answer
 
 #: Bytes of answers that may wait to be passed on. Decoded, they take three to four times as much.
-BUFFER_BYTES: Final = 8 * 1024 * 1024
+BUFFER_BYTES: Final = 16 * 1024 * 1024
 
-#: A slice this many times heavier than planned is cut, so that others can help with the rest of it.
-_HEAVY: Final = 2
+#: Pages that a slice holds at least: its last one is half empty on the average, and is paid for.
+_LEAST_PAGES: Final = 8
+
+#: The part of the buffer that is kept for the parts of slices that are shared: what all wait for must not wait.
+_RESERVE: Final = 0.2
 
 #: Pages read ahead for each page collected: one who leaves early has not paid for much.
 _AHEAD: Final = 16
@@ -52,7 +55,7 @@ class _Slice:
     """A stretch of the range. It is a gap until a worker takes it.
 
     ``follows`` is set where it goes on from the ids that the slice before it knew: throwing away the one means throwing
-    away the other.
+    away the other. ``shared`` is set for a part of a slice that others help with.
     """
 
     cursor: SeekCursor | None
@@ -60,10 +63,9 @@ class _Slice:
     end: int
     follows: bool = False
     taken: bool = False
+    shared: bool = False
     ticket: Ticket | None = None
     pages: deque[Page] = field(default_factory=deque)
-    records: int = 0
-    bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -137,6 +139,8 @@ class Reading:
         self._page_bytes = 0.0
         self._pace: float | None = None
         self._begun = False
+        # Whether a worker has asked in vain since the last ticket.
+        self._starved = False
         self._timeless: set[str] = set()
         self._rewound: _Slice | None = None
 
@@ -163,28 +167,35 @@ class Reading:
         for index, piece in enumerate(self._slices):
             if piece.ticket is not None or piece.cursor is None:
                 continue
-            if not self._may_read(piece, is_first=index == 0):
-                return None
+            if not (index == 0 and not piece.pages):
+                if self._waiting + self._under_way >= 1 + _AHEAD * max(0, self.progress.pages - 1):
+                    return None
+                if not self._has_room(piece):
+                    break
+                if not self._is_wanted:
+                    return None
             if not piece.taken:
                 if self._needs_edge(piece):
                     return self._issue(piece, self._edge_question(piece), now, edge=True)
                 self._cut_off(index)
             return self._issue(piece, piece.cursor.question(), now)
+        self._starved = True
         return None
 
     def _issue(self, piece: _Slice, question: Question, now: float, *, edge: bool = False) -> Ticket:
         piece.ticket = Ticket(question, piece, now, edge)
         self._under_way += 1
+        self._starved = False
         return piece.ticket
 
-    def _may_read(self, piece: _Slice, *, is_first: bool) -> bool:
-        """Tell whether there is room for one more page; the first slice always reads when all wait for it."""
-        if is_first and not piece.pages:
-            return True
-        if self._buffered + (self._under_way + 1) * self._page_bytes > self._buffer_bytes:
-            return False
-        if self._waiting + self._under_way >= 1 + _AHEAD * max(0, self.progress.pages - 1):
-            return False
+    def _has_room(self, piece: _Slice) -> bool:
+        """Tell whether the buffer takes one more page beside those that are under way."""
+        room = self._buffer_bytes if piece.shared else (1 - _RESERVE) * self._buffer_bytes
+        return self._buffered + (self._under_way + 1) * self._page_bytes <= room
+
+    @property
+    def _is_wanted(self) -> bool:
+        """Whether one more page may be collected within the limit."""
         if self._limit is None:
             return True
         expected = self.progress.records + sum(len(page.batch) for part in self._slices for page in part.pages)
@@ -209,21 +220,14 @@ class Reading:
         """How much of the axis holds about a slice's records, by what was seen last; None if nothing is known."""
         if not self._pace or self._workers() <= 1:
             return None
-        records = max(self._page_size, min(self._slice_records, self._slice_bytes / self._record_bytes))
-        return max(1, int(self._pace * records))
-
-    @property
-    def _slice_bytes(self) -> float:
-        """A slice's share of the buffer."""
-        return self._buffer_bytes / max(1, self._workers())
-
-    @property
-    def _record_bytes(self) -> float:
-        return max(1.0, self._page_bytes / self._page_size)
+        # Slices that fill the buffer together: longer ones would wait for each other.
+        fitting = self._buffer_bytes / self._workers() * self._page_size / max(1.0, self._page_bytes)
+        records = min(self._slice_records, max(fitting, _LEAST_PAGES * self._page_size))
+        return max(1, int(self._pace * max(self._page_size, records)))
 
     def _needs_edge(self, gap: _Slice) -> bool:
         """Tell whether the gap is open to the past, so that no width fits it until its oldest record is known."""
-        few = self._limit is not None and self._limit <= _HEAVY * self._slice_records
+        few = self._limit is not None and self._limit <= 2 * self._slice_records
         return gap.end >= timestamps.END and not few and self._slice_width() is not None
 
     def _edge_question(self, gap: _Slice) -> Question:
@@ -252,8 +256,6 @@ class Reading:
         batch, piece.cursor = cursor.advance(answer)
         self._drop_timeless(batch)
         self._note_pace(ticket.question, answer)
-        piece.records += len(batch)
-        piece.bytes += answer.size
         size = answer.size if len(batch) else 0
         last = next((s for s in reversed(batch.stamps) if s is not None), None)
         place = cursor.at if last is None else self.axis.place(timestamps.parse(last))
@@ -263,8 +265,10 @@ class Reading:
         self._waiting += 1
         self._buffered += size
         self._page_bytes = max(size, 0.9 * self._page_bytes + 0.1 * size)
-        if self.progress.slices == 0 or self._is_heavy(piece):
+        if self.progress.slices == 0:
             self._cut(piece)
+        elif self._starved:
+            self._share(piece, answer)
         self.progress.slices = max(1, self.progress.slices)
         self._drop_finished()
 
@@ -373,11 +377,8 @@ class Reading:
         batch.ids = [batch.ids[i] for i in keep]
         batch.stamps = [batch.stamps[i] for i in keep]
 
-    def _is_heavy(self, piece: _Slice) -> bool:
-        return piece.records >= _HEAVY * self._slice_records or piece.bytes >= _HEAVY * self._slice_bytes
-
     def _cut(self, piece: _Slice) -> None:
-        """End a slice at its present place, so that others can help with the rest of it."""
+        """End a slice at its present place, and leave the rest of it to all."""
         width = self._slice_width()
         if piece.cursor is None or width is None or piece.end - piece.cursor.at <= width:
             return
@@ -386,6 +387,31 @@ class Reading:
             self._slices.insert(self._slices.index(piece) + 1, _Slice(rest, rest.at, rest.end, follows=mine is None))
             piece.cursor = mine
             piece.end = rest.at
+
+    def _share(self, piece: _Slice, answer: Answer) -> None:
+        """Leave parts of the rest of a slice to workers that have nothing to do, as much as its last page lets expect.
+
+        They wait where the buffer is full of what comes after this slice, or where it is the last.
+        """
+        cursor, idle = piece.cursor, self._workers() - self._under_way - 1
+        if cursor is None or cursor.by is not Ask.TIME or idle < 1 or self._limit is not None:
+            return
+        # Where the buffer is full nobody could read parts of any slice but the first.
+        if piece is not self._slices[0] and not self._has_room(piece):
+            return
+        stamps = [timestamps.parse(stamp) for stamp in (*answer.stamps[:1], *answer.stamps[-1:]) if stamp is not None]
+        if not stamps or piece.end >= timestamps.END:
+            return
+        left = len(answer.stamps) * (piece.end - cursor.at) / max(1, abs(stamps[-1] - stamps[0]))
+        parts = int(min(idle + 1, left / (_LEAST_PAGES * self._page_size)))
+        edges = [cursor.at + (piece.end - cursor.at) * part // max(1, parts) for part in range(1, parts)]
+        for low, high in zip(reversed(edges), [piece.end, *reversed(edges)], strict=False):
+            part = SeekCursor(low, high, self.axis, self._page_size, width=cursor.width)
+            self._slices.insert(self._slices.index(piece) + 1, _Slice(part, low, high, taken=True, shared=True))
+        if edges:
+            self.progress.slices += len(edges)
+            piece.cursor, piece.end = cursor.clipped(edges[0]), edges[0]
+            piece.shared = True
 
     # Passing on
 
@@ -439,7 +465,6 @@ class Reading:
         self.progress.reread += len(piece.pages)
         piece.pages.clear()
         piece.ticket = None
-        piece.records = piece.bytes = 0
         return ids
 
     def _drop_finished(self) -> None:

@@ -50,7 +50,10 @@ class Workers:
         self._at_most = at_most
         self._threads: list[threading.Thread] = []
         self._idle = 0
-        self._changed = threading.Condition()
+        # One lock, and two who wait: the reader for the next page, and workers for something to do.
+        self._lock = threading.Lock()
+        self._page_ready = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
 
@@ -62,16 +65,15 @@ class Workers:
         """
         try:
             while True:
-                with self._changed:
+                with self._lock:
                     page = self._reading.pop(self._clock.monotonic())
                     while page is None and not self._reading.done and not self._stop.is_set():
-                        self._staff()
-                        self._changed.notify_all()
-                        self._changed.wait()
+                        self._call_one()
+                        self._page_ready.wait()
                         page = self._reading.pop(self._clock.monotonic())
                     if page is None:
                         break
-                    self._changed.notify_all()
+                    self._call_one()
                 yield page
             if self._failure is not None:
                 raise self._failure
@@ -81,15 +83,17 @@ class Workers:
     def close(self) -> None:
         """End the threads: at once where they wait, with their answer where they ask."""
         self._stop.set()
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
+            self._room.notify_all()
         deadline = self._clock.monotonic() + _PATIENCE
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
 
-    def _staff(self) -> None:
-        """Start one more thread where all are busy; called with the lock held."""
-        if self._idle == 0 and len(self._threads) < self._at_most and self._reading.wants_worker:
+    def _call_one(self) -> None:
+        """Let one more worker look for something to do: one that waits, else a new one. With the lock held."""
+        if self._idle:
+            self._room.notify()
+        elif len(self._threads) < self._at_most and self._reading.wants_worker:
             thread = threading.Thread(target=self._work, name=f"search-{len(self._threads) + 1}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -100,37 +104,38 @@ class Workers:
                 try:
                     answer = self._ask(ticket.question, self._sleep)
                 except SearchTimeoutError as error:
-                    with self._changed:
+                    with self._lock:
                         self._reading.too_slow(ticket, error)
                     _logger.info("A search over %s took too long; asking for less", ticket.question.range_text)
                 except QueryError as error:
                     if ticket.question.by is Ask.TIME:
                         raise
-                    with self._changed:
+                    with self._lock:
                         self._reading.refuse(ticket, error)
                 else:
-                    with self._changed:
+                    with self._lock:
                         self._reading.deliver(ticket, answer)
         except CancelledError:
             pass
         except BaseException as error:  # noqa: BLE001 - it is raised again by the thread that reads
-            with self._changed:
+            with self._lock:
                 self._failure = self._failure or error
                 self._stop.set()
         finally:
-            with self._changed:
-                self._changed.notify_all()
+            with self._lock:
+                self._page_ready.notify()
+                self._room.notify_all()
 
     def _next_ticket(self) -> Ticket | None:
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
+            self._page_ready.notify()
             while not self._stop.is_set():
                 ticket = self._reading.take(self._clock.monotonic())
                 if ticket is not None:
-                    self._staff()
+                    self._call_one()
                     return ticket
                 self._idle += 1
-                self._changed.wait()
+                self._room.wait()
                 self._idle -= 1
         return None
 

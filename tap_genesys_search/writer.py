@@ -20,7 +20,7 @@ from typing_extensions import override
 from tap_genesys_search.errors import GenesysSearchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     from singer_sdk.singerlib.encoding.simple import Message
@@ -44,15 +44,14 @@ class _RecordLine(msgspec.Struct, tag_field="type", tag="RECORD"):
 
 @dataclass(frozen=True, slots=True)
 class PageMessage:
-    """RECORD messages of one stream that are written together."""
+    """RECORD messages that are written together: pairs of a stream's name and a record."""
 
-    stream: str
-    records: list[Record]
+    records: Iterable[tuple[str, Record]]
 
     def encode(self) -> bytes:
         """Return one line for each record."""
         now = dt.datetime.now(dt.UTC).isoformat()
-        return _encoder.encode_lines([_RecordLine(self.stream, record, now) for record in self.records])
+        return _encoder.encode_lines([_RecordLine(stream, record, now) for stream, record in self.records])
 
 
 class PageWriter(MsgSpecWriter):

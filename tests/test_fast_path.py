@@ -75,7 +75,7 @@ def run(options: Message, *, fast: bool) -> list[Message]:
     for name, value in options.get("attributes", {}).items():
         setattr(stream, name, value)
     if not fast:
-        stream.__dict__["_is_plain"] = False
+        stream.__dict__["_is_by_page"] = False
     with _captured() as raw:
         if options.get("test"):
             tap.run_connection_test()
@@ -212,6 +212,8 @@ def test_the_plain_run_is_fast(api: SandboxServer, monkeypatch: pytest.MonkeyPat
     ("owner", "name"),
     [
         (Stream, "_write_record_message"),
+        (Stream, "_generate_record_messages"),
+        (Stream, "_process_record"),
         (Stream, "_increment_stream_state"),
         (Stream, "_write_state_message"),
         (Stream, "_write_batch_message"),

@@ -426,7 +426,7 @@ def test_pages_that_waited_too_long_are_asked_for_again() -> None:
 
 
 def _waiting(run: Workers) -> list[Page]:
-    with run._changed:  # noqa: SLF001
+    with run._lock:  # noqa: SLF001
         return [page for piece in run._reading._slices for page in piece.pages]  # noqa: SLF001
 
 

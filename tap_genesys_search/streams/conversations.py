@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import SchemaDirectory, Stream, StreamSchema
@@ -154,29 +155,35 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         # The last of them is written: what came after it was no record.
         self._settle()
 
-    # The fast path: one turn of the SDK's loop for a page instead of one for each record, where nothing that the SDK
-    # does with a record would change it. What it is not sure of goes the SDK's own way.
+    # The fast path: one turn of the SDK's loop and one write for a page instead of one for each record. What a record
+    # becomes is still the SDK's own doing, except where nothing would change it.
 
     def _rows(self, batch: Batch) -> Iterable[Record]:
-        return [PageRow(batch.records)] if self._is_plain and batch.records else batch.records
+        return [PageRow(batch.records)] if self._is_by_page and batch.records else batch.records
 
     @cached_property
-    def _is_plain(self) -> bool:
-        """Whether records leave as they came: no map, no flattening, nothing deselected, no batch, no test run."""
-        maps = self.stream_maps
+    def _is_by_page(self) -> bool:
+        """Whether RECORD messages follow each other as the records do: no batch, no test run, no child."""
         return (
             isinstance(self._tap.message_writer, PageWriter)
             and self._is_incremental
             and self.ABORT_AT_RECORD_COUNT is None
             and not self.child_streams
             and self.get_batch_config(self.config) is None
-            and len(maps) == 1
+            and type(self).post_process is Stream.post_process
+        )
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether records leave as they came: no map, no flattening, nothing deselected."""
+        maps = self.stream_maps
+        return (
+            len(maps) == 1
             and type(maps[0]) is SameRecordTransform
             and not maps[0].flattening_enabled
             and maps[0].stream_alias == self.name
             and all(self.mask.values())
             and self.effective_schema == self.schema
-            and type(self).post_process is Stream.post_process
         )
 
     @override
@@ -185,12 +192,27 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         return self._counter
 
     @override
+    def _process_record(
+        self, record: Record, child_context: Context | None = None, partition_context: Context | None = None
+    ) -> None:
+        if not isinstance(record, PageRow):
+            super()._process_record(record, child_context, partition_context)
+
+    @override
     def _write_record_message(self, record: Record) -> None:
         if not isinstance(record, PageRow):
             super()._write_record_message(record)
             return
-        self._tap.write_message(PageMessage(self.name, record.records))
+        self._tap.write_message(PageMessage(self._leaving(record.records)))
         self._counter.increment(len(record.records) - 1)
+
+    def _leaving(self, records: list[Record]) -> Iterable[tuple[str, Record]]:
+        """Yield records as they leave, with the name of their stream."""
+        if self._is_plain:
+            return zip(repeat(self.name), records, strict=False)
+        return (
+            (message.stream, message.record) for record in records for message in self._generate_record_messages(record)
+        )
 
     def _log_glimpse(self, client: ConversationSearchClient) -> None:
         glimpse = client.glimpse(self.settings.query)
