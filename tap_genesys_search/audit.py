@@ -61,14 +61,14 @@ class What(Enum):
     SINCE_LOAD = "changed since the load"
     MOVED = "moved out of the range"
     NOT_MATCHING = "no longer matching the query"
-    DELETED = "deleted at the source"
+    UNKNOWN = "unknown at the source"
     NOT_LOOKED_UP = "not looked up"
     NEWER = "newer in the warehouse"
     DOUBLE = "twice in the warehouse"
 
 
 #: What the warehouse has and the range of the source has not: no fault.
-GONE: Final = (What.MOVED, What.NOT_MATCHING, What.DELETED, What.NOT_LOOKED_UP)
+GONE: Final = (What.MOVED, What.NOT_MATCHING, What.UNKNOWN, What.NOT_LOOKED_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class Audit:
     def _of_the_warehouse(self, found: Found, held: int, newest: int) -> What | None:
         """Judge what the warehouse has and the source's range has not; `newest` is the warehouse's of all times."""
         if not found.exists:
-            return What.DELETED
+            return What.UNKNOWN
         if not found.matches or found.at is None:
             return What.NOT_MATCHING
         if found.at <= newest:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import sqlite3
 import sys
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -19,9 +21,9 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.audit import DAY, Audit, Day, Finding, What
 from tap_genesys_search.audit_report import estimates, summary, table
 from tap_genesys_search.audit_rows import opened
-from tap_genesys_search.configuration import read_config
+from tap_genesys_search.configuration import config_option, read_config
 from tap_genesys_search.errors import ConfigurationError, ContractError, StateError
-from tap_genesys_search.explain import look_up, next_run, read_state
+from tap_genesys_search.explain import ASKED_AGAIN, STREAM, look_up, next_run, read_state
 from tap_genesys_search.pagination import Axis, Question
 from tap_genesys_search.search import ConversationSearchClient, SearchRun
 from tap_genesys_search.settings import Settings
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = ("id", "what", "source_timestamp", "warehouse_timestamp")
 _EXAMPLES: Final = 5
+#: With what stream maps make the warehouse's ids others than the source's.
+_MAPPED: Final = ("__filter__", "id", "timestamp")
 
 _logger: Final = logging.getLogger("genesys-search.audit")
 
@@ -51,6 +55,7 @@ class _Task:
     due: int | None
     look_ups: int
     out: Path | None
+    mapped: list[str]
     #: The first ids of each fault, to be shown.
     examples: list[Finding] = field(default_factory=list)
     timeless: int = 0
@@ -58,12 +63,7 @@ class _Task:
 
 @click.command("audit")
 @click.argument("path", metavar="[ROWS]", default="-")
-@click.option(
-    "--config",
-    "sources",
-    multiple=True,
-    help="A JSON file with the tap's settings, or ENV for the environment and .env (the default); several are merged.",
-)
+@config_option
 @click.option("--state", help="The state after the last load: what the source changed since then is no fault.")
 @click.option("--start", help="First moment, ISO 8601 (start_date of the configuration, or the beginning).")
 @click.option("--end", help="End, exclusive, ISO 8601 (end_date of the configuration, or now).")
@@ -97,25 +97,34 @@ def audit_command(
 
     ROWS is CSV or JSON lines, from a file or from a pipe (-). The exit code is 0 only if nothing is missing or stale.
     """
-    settings = Settings.from_config(read_config(sources))
+    config = read_config(sources)
+    settings = Settings.from_config(config)
     if quick and out is not None:
         message = "--quick knows no ids: leave out --out or --quick"
+        raise ConfigurationError(message)
+    if out is not None and out.resolve() == Path(path).resolve():
+        message = f"--out would replace the export itself, {path}"
         raise ConfigurationError(message)
     with ExitStack() as stack:
         task = _Task(
             settings,
             stack.enter_context(ConversationSearchClient.from_settings(settings)),
             stack.enter_context(opened(path)),
-            _instant(start, "--start", settings.start) or timestamps.BEGIN,
+            timestamps.BEGIN if (low := _instant(start, "--start", settings.start)) is None else low,
             _instant(end, "--end", settings.end),
             None if state is None else _due(settings, state),
             look_ups,
             out,
+            _mapped(config.get("stream_maps")),
         )
         if task.high is not None and task.high <= task.low:
             message = f"nothing to compare: the range ends at {timestamps.write(task.high)} and does not begin before"
             raise ConfigurationError(message)
-        report = _quick(task) if quick else _audit(task)
+        try:
+            report = _quick(task) if quick else _audit(task)
+        except sqlite3.Error as error:
+            message = f"the temporary file of the audit failed, {error}: set TMPDIR to a folder with more room"
+            raise ConfigurationError(message) from error
     lines = [json.dumps(report)] if as_json else estimates(report) if quick else table(report, all_days=all_days)
     for line in lines:
         click.echo(line)
@@ -131,6 +140,15 @@ def _instant(text: str | None, name: str, default: int | None) -> int | None:
     except ValueError:
         message = f"{name} is {text!r}; it must be an ISO 8601 date-time such as 2026-10-01T00:00:00Z"
         raise ConfigurationError(message) from None
+
+
+def _mapped(maps: object) -> list[str]:
+    """What the tap's own stream maps do to ids and timestamps, or to which rows there are."""
+    found: set[str] = set()
+    for name, rules in maps.items() if isinstance(maps, dict) else ():
+        if isinstance(rules, dict) and fnmatch(STREAM, str(rules.get("__source__", name))):
+            found |= rules.keys()
+    return [name for name in _MAPPED if name in found]
 
 
 def _due(settings: Settings, path: str) -> int:
@@ -163,7 +181,7 @@ def _audit(task: _Task) -> dict[str, Any]:
         ):
             writer.write(finding)
             shown[finding.what] += 1
-            if finding.what in {What.MISSING, What.STALE} and shown[finding.what] <= _EXAMPLES:
+            if finding.what in {What.MISSING, What.STALE, What.UNKNOWN} and shown[finding.what] <= _EXAMPLES:
                 task.examples.append(finding)
         return summary(
             audit,
@@ -173,6 +191,7 @@ def _audit(task: _Task) -> dict[str, Any]:
             searches=task.client.http.stats.searches,
             is_bounded=task.high is not None and task.high <= run.run_start,
             out=None if task.out is None else str(task.out),
+            mapped=task.mapped,
         )
 
 
@@ -199,8 +218,7 @@ class _Writer:
             # Whoever comes next must not take the file of an earlier audit for that of one that failed.
             path.unlink(missing_ok=True)
         except OSError as error:
-            message = f"the file {path} cannot be written: {error.strerror}"
-            raise ConfigurationError(message) from error
+            raise self._error(error) from error
         self._csv = csv.writer(self._file, lineterminator="\n")
         self._csv.writerow(_COLUMNS)
 
@@ -210,38 +228,52 @@ class _Writer:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._path is None:
             return
-        self._file.close()
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink()
+        try:
+            self._file.close()
+            if kind is None:
+                self._part.replace(self._path)
+        except OSError as error:
+            raise self._error(error) from error
+        finally:
+            self._part.unlink(missing_ok=True)
 
     def write(self, finding: Finding) -> None:
         """Write a line."""
         if self._csv is not None:
             stamps = ("" if at is None else timestamps.write(at) for at in (finding.source, finding.warehouse))
-            self._csv.writerow((finding.id, finding.what.value, *stamps))
+            try:
+                self._csv.writerow((finding.id, finding.what.value, *stamps))
+            except OSError as error:
+                raise self._error(error) from error
+
+    def _error(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(f"the file {self._path} cannot be written: {error.strerror}")
 
 
 def _quick(task: _Task) -> dict[str, Any]:
-    """Compare counts by day: one search for the oldest conversation, and one for each day from there on."""
+    """Compare counts by day: one search for the oldest conversation, and one for each day; after an empty one again."""
     now = timestamps.from_seconds(task.client.clock.time())
     high = min(edge for edge in (now, task.high, task.due) if edge is not None)
     held = Counter(at // DAY for at, _ in task.rows if task.low <= at < high)
     days = {day: Day(warehouse=count) for day, count in held.items()}
     query = task.settings.query
-    oldest = (
-        task.client.http.ask(Question(task.low, high, Axis.OLDEST_FIRST, size=1), query) if task.low < high else None
-    )
-    stamp = next((stamp for stamp in oldest.stamps if stamp is not None), None) if oldest else None
-    if stamp is not None:
-        for day in range(timestamps.parse(stamp) // DAY, (high - 1) // DAY + 1):
+    low = task.low
+    while low < high:
+        # A conversation with a timestamp of 1970 must not cost a search for each day since.
+        stamp = _oldest(task, low, high)
+        if stamp is None:
+            break
+        low = max(low, stamp)
+        total: int | None = 1
+        while low < high and total:
+            day = low // DAY
             question = Question(max(task.low, day * DAY), min(high, (day + 1) * DAY), Axis.OLDEST_FIRST, size=1)
             total = task.client.http.ask(question, query).total
             if total is None:
                 message = "the API gives no totals; leave out --quick"
                 raise ContractError(message)
             days.setdefault(day, Day()).source = total
+            low = (day + 1) * DAY
     return {
         "quick": True,
         "start": None if task.low <= timestamps.BEGIN else timestamps.write(task.low),
@@ -258,3 +290,15 @@ def _quick(task: _Task) -> dict[str, Any]:
         "searches": task.client.http.stats.searches,
         "ok": all(day.source <= day.warehouse for day in days.values()),
     }
+
+
+def _oldest(task: _Task, low: int, high: int) -> int | None:
+    for _ in range(ASKED_AGAIN):
+        answer = task.client.http.ask(Question(low, high, Axis.OLDEST_FIRST, size=1), task.settings.query)
+        stamp = next((stamp for stamp in answer.stamps if stamp is not None), None)
+        if stamp is not None:
+            return timestamps.parse(stamp)
+        if not answer.more:
+            return None
+    message = "the API answers with empty pages that have a nextPage; leave out --quick"
+    raise ContractError(message)

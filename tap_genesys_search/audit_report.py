@@ -20,11 +20,12 @@ _COLUMNS: Final = ("source", "warehouse", "missing", "stale", "gone", "changed_s
 _TITLES: Final = ("day (UTC)", "source", "warehouse", "missing", "stale", "gone", "since load")
 _FAULTS: Final = ("missing", "stale")
 _ALL_SHOWN: Final = 40
+_DAYS_NAMED: Final = 7
 _FOLDED: Final = 3
 _GONE: Final = {
     "moved": What.MOVED,
     "no_longer_matching": What.NOT_MATCHING,
-    "deleted": What.DELETED,
+    "unknown": What.UNKNOWN,
     "not_looked_up": What.NOT_LOOKED_UP,
 }
 
@@ -38,6 +39,7 @@ def summary(
     searches: int,
     is_bounded: bool,
     out: str | None,
+    mapped: list[str],
 ) -> dict[str, Any]:
     """Put everything but the ids into one object for JSON.
 
@@ -50,6 +52,7 @@ def summary(
         is_bounded: Whether the range ends before the present: then a newer version may lie behind it, and an id that
             was not looked up may be stale.
         out: The file that has all ids.
+        mapped: What stream maps do that makes the warehouse's ids others than the source's.
     """
     total = audit.total
     unproven = total.found[What.NOT_LOOKED_UP] if is_bounded else 0
@@ -77,6 +80,7 @@ def summary(
         ],
         "searches": searches,
         "out": out,
+        "stream_maps": mapped,
         "unproven": unproven,
         "ok": not (total.found[What.MISSING] or total.found[What.STALE] or unproven),
     }
@@ -100,6 +104,7 @@ def table(report: dict[str, Any], *, all_days: bool) -> list[str]:
         "",
         *_paragraph(_notes(report)),
         *_paragraph(_examples(report)),
+        *_paragraph(_remedy(report)),
         _verdict(report),
     ]
 
@@ -155,7 +160,7 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
         (total["stale"], "stale: the warehouse has an older version"),
         (gone["moved"], "gone, moved: the source has them after the range now"),
         (gone["no_longer_matching"], "gone, no longer matching: the source has them, the query leaves them out"),
-        (gone["deleted"], "gone, deleted: the source has no conversation with these ids"),
+        (gone["unknown"], "gone, unknown: in the warehouse only; the source has no such id (deleted, or never there)"),
         (gone["not_looked_up"], "gone, not looked up: there were more than --look-ups"),
         (total["changed_since_load"], f"since load: the next run reads them ({_from(report)})"),
         (report["newer_in_the_warehouse"], "newer in the warehouse than in the source"),
@@ -171,6 +176,9 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
     yield from (f"{count.rjust(width)}  {text}" for count, text in shown)
     if total["stale"] or total["changed_since_load"]:
         yield "What changed counts in its old place in the warehouse, and in its new place everywhere else."
+    if report["stream_maps"]:
+        which = " and ".join(report["stream_maps"])
+        yield f"The setting stream_maps has {which}: what it drops looks missing here, and what it renames unknown."
     if report["warehouse_rows"] == 0:
         yield "The export holds no row at all: did the command before the pipe fail?"
     if report["all_differ_by_a_time_zone"]:
@@ -184,21 +192,33 @@ def _from(report: dict[str, Any]) -> str:
 
 def _examples(report: dict[str, Any]) -> Iterator[str]:
     for each in report["examples"]:
-        held = f", in the warehouse of {each['warehouse']}" if each["warehouse"] else ""
-        yield f"{each['what']}: {each['id']}  {each['source']}{held}"
-    if sum(report["total"][name] for name in _FAULTS) > len(report["examples"]) and not report["out"]:
-        yield "(and more: --out FILE writes all ids)"
+        held = f"in the warehouse of {each['warehouse']}" if each["warehouse"] else ""
+        yield f"{each['what']}: {each['id']}  {', '.join(filter(None, (each['source'], held)))}"
+    told = sum(report["total"][name] for name in _FAULTS) + report["gone"]["unknown"]
+    if told > len(report["examples"]):
+        yield f"(and more: {report['out'] or '--out FILE'} has all ids)"
+
+
+def _remedy(report: dict[str, Any]) -> Iterator[str]:
+    """Name the days to read again."""
+    days = [each["day"] for each in report["days"] if any(each[name] for name in _FAULTS)]
+    if days:
+        more = f" and {len(days) - _DAYS_NAMED:,} more" if len(days) > _DAYS_NAMED else ""
+        named = ", ".join(days[:_DAYS_NAMED])
+        yield f"Read again {named}{more}: by a run with start_date, end_date and a state of its own."
 
 
 def _verdict(report: dict[str, Any]) -> str:
     cost = f"({report['searches']:,} searches)"
+    gone = report["total"]["gone"]
+    only = f"; {gone:,} {'row is' if gone == 1 else 'rows are'} in the warehouse only" if gone else ""
     if report["ok"]:
-        return click.style(f"Nothing is missing or stale {cost}.", fg="green")
+        return click.style(f"Nothing is missing or stale{only} {cost}.", fg="green")
     if not any(report["total"][name] for name in _FAULTS):
         unproven = f"{report['unproven']:,} ids were not looked up and may be stale: raise --look-ups {cost}."
         return click.style(unproven, fg="red", bold=True)
     text = ", ".join(f"{report['total'][name]:,} {name}" for name in _FAULTS)
-    return click.style(f"{text} {cost}.", fg="red", bold=True)
+    return click.style(f"{text}{only} {cost}.", fg="red", bold=True)
 
 
 def estimates(report: dict[str, Any]) -> list[str]:

@@ -23,6 +23,10 @@ _ID_NAMES: Final = ("id", "conversationid", "conversation_id")
 _TIME_NAMES: Final = ("timestamp",)
 _SHAPE: Final = "it must hold id,timestamp (CSV, a line of names may stand first), or be JSON lines with these keys"
 _FIELDS: Final = 2
+#: A field may hold a whole document; but a quote that is never closed must not swallow the export.
+_LONGEST: Final = 16_000_000
+#: How exports write that there is none.
+_NULLS: Final = frozenset({"", "\\n", "null", "none"})
 _SHOWN: Final = 60
 
 
@@ -53,7 +57,7 @@ class Rows:
         try:
             for number, identity, stamp in self._fields():
                 self.count += 1
-                if not stamp:
+                if stamp.lower() in _NULLS:
                     self.timeless += 1
                     continue
                 at = self._instant(stamp, number)
@@ -64,8 +68,6 @@ class Rows:
                 yield at, identity
         except UnicodeDecodeError:
             raise self._error(number + 1, "it is no UTF-8 from here on") from None
-        except csv.Error as error:
-            raise self._error(number + 1, f"it is no CSV: {error}") from None
 
     def _fields(self) -> Iterator[tuple[int, str, str]]:
         """Yield the number of a line, an id and a timestamp as they stand there."""
@@ -96,12 +98,10 @@ class Rows:
             yield number, self._id(identity, number), stamp or ""
 
     def _csv(self, lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
-        reader = csv.reader(lines, strict=True)
+        width = _FIELDS
         places = (0, 1)
         is_first = True
-        for row in reader:
-            if not row:
-                continue
+        for number, row in self._lists(lines):
             if is_first:
                 is_first = False
                 names = [name.strip().lower() for name in row]
@@ -109,10 +109,22 @@ class Rows:
                     places = (self._place(names, _ID_NAMES), self._place(names, _TIME_NAMES))
                     width = len(row)
                     continue
-                width = _FIELDS
             if len(row) != width:
-                raise self._error(reader.line_num, f"it has {len(row)} fields and not {width}; {_SHAPE}")
-            yield reader.line_num, self._id(row[places[0]], reader.line_num), row[places[1]].strip()
+                raise self._error(number, f"it has {len(row)} fields and not {width}; {_SHAPE}")
+            yield number, self._id(row[places[0]], number), row[places[1]].strip()
+
+    def _lists(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        csv.field_size_limit(_LONGEST)
+        reader = csv.reader(lines, strict=True)
+        number = 0
+        try:
+            for row in reader:
+                number = reader.line_num
+                if row:
+                    yield number, row
+        except csv.Error as error:
+            # Where the row begins: a quote that is never closed is noticed only far behind.
+            raise self._error(number + 1, f"it is no CSV: {error}") from None
 
     def _place(self, names: Sequence[str], wanted: Sequence[str]) -> int:
         for name in wanted:

@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import msgspec
 import requests
@@ -125,7 +125,7 @@ class GenesysAuth:
         clock: Clock = _SYSTEM_CLOCK,
         rng: Random | None = None,
     ) -> None:
-        url = auth_url or regions.token_url(base_url)
+        url = _token_url(auth_url, base_url)
         if auth_method not in {"auto", "post", "basic"}:
             message = f"auth_method is {auth_method!r}: it can be auto, post or basic"
             raise ConfigurationError(message)
@@ -313,6 +313,19 @@ def _problem(document: Any) -> str | None:  # noqa: ANN401 - whatever JSON came
     return None
 
 
+def _token_url(auth_url: str | None, base_url: str) -> str:
+    try:
+        url = auth_url or regions.token_url(base_url)
+        urlsplit(url)
+    except ValueError:
+        url = ""
+    if not url:
+        # Out of the handler, as in _prepared.
+        message = "base_url or auth_url is no URL such as https://api.mypurecloud.com"
+        raise ConfigurationError(message)
+    return url
+
+
 def _prepared(
     url: str, client_id: str, client_secret: str, *, basic: str | None, scope: str, user_agent: str | None
 ) -> requests.PreparedRequest:
@@ -330,8 +343,11 @@ def _prepared(
     try:
         request = requests.Request("POST", url, headers=headers, data=urlencode(form)).prepare()
     except (requests.RequestException, ValueError):
+        request = None
+    if request is None:
+        # Out of the handler: the error would else be the context, and may quote a password.
         message = f"{place_of(url) or 'auth_url'} is no address that tokens can come from; check auth_url and base_url"
-        raise ConfigurationError(message) from None
+        raise ConfigurationError(message)
     # After the preparation, which would put a user of the URL in its place.
     request.headers.pop("Authorization", None)
     if basic is not None:

@@ -78,9 +78,9 @@ class _Asking:
     size: int
     single_try: bool = False
     tries: int = 0
-    token: str = ""
+    token: str = field(default="", repr=False)
     sent_at: float = 0.0
-    refused_token: str = ""
+    refused_token: str = field(default="", repr=False)
 
 
 class SearchClient:
@@ -250,5 +250,6 @@ def _prepared(url: str, user_agent: str) -> requests.PreparedRequest:
     try:
         return requests.Request("POST", url, headers=headers).prepare()
     except (requests.RequestException, ValueError):
-        message = f"{place_of(url)} is no address of a search API; check base_url"
-        raise ConfigurationError(message) from None
+        message = f"{place_of(url) or 'base_url'} is no address of a search API; check base_url"
+    # Out of the handler: the error would else be the context, and may quote a password.
+    raise ConfigurationError(message)

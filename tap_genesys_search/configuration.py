@@ -8,13 +8,23 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tap_genesys_search.errors import ConfigurationError
+import click
+
+from tap_genesys_search.errors import ConfigurationError, GenesysSearchError
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, ENV_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ENVIRONMENT: Final = "ENV"
+
+#: What each of the people's commands takes; its values are for `read_config`.
+config_option: Final = click.option(
+    "--config",
+    "sources",
+    multiple=True,
+    help="A JSON file with the tap's settings, or ENV for the environment and .env (the default); several are merged.",
+)
 
 
 def read_config(sources: Iterable[str]) -> dict[str, Any]:
@@ -74,15 +84,29 @@ def read_file(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: It is missing, or holds no JSON object.
     """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        message = f"the configuration file {path} cannot be read: {error.strerror}"
-        raise ConfigurationError(message) from error
-    except ValueError as error:
-        message = f"the configuration file {path} is no JSON"
-        raise ConfigurationError(message) from error
+    config = read_json(path, "configuration")
     if not isinstance(config, dict):
         message = f"the configuration file {path} holds no JSON object"
         raise ConfigurationError(message)
     return config
+
+
+def read_json(path: Path, kind: str, otherwise: type[GenesysSearchError] = ConfigurationError) -> Any:  # noqa: ANN401
+    """Read a JSON file, whatever it holds.
+
+    Args:
+        path: Its path.
+        kind: What it is, for messages.
+        otherwise: What is raised if it is no JSON.
+
+    Raises:
+        GenesysSearchError: It is missing, or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"the {kind} file {path} cannot be read: {error.strerror}"
+        raise ConfigurationError(message) from error
+    except (ValueError, RecursionError) as error:
+        message = f"the {kind} file {path} is no JSON"
+        raise otherwise(message) from error

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _LONGEST_QUOTE: Final = 300
 _LONGEST_ID: Final = 80
-_USERINFO: Final = re.compile(r"(?<=//)[^/\s]*@")
+# To the last @, as a password may hold a slash that should have been escaped.
+_USERINFO: Final = re.compile(r"(?<=//)\S*@")
 _CREDENTIAL: Final = re.compile(r"\b(bearer|basic)\s+(?=\S*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
 _NAMED_SECRET: Final = re.compile(r"""\b(access_token|client_secret)(["']?\s*[=:]\s*["']?)[^\s"'&,}]+""", re.IGNORECASE)
 
@@ -213,9 +214,11 @@ def place_of(url: str) -> str:
     """Return a URL's host, port and path: what a message may show of it. Empty if it is no URL."""
     try:
         parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
+        # What should be a port may be the beginning of a password.
         return ""
-    return parts.netloc.rpartition("@")[2] + parts.path
+    return (parts.netloc + parts.path).rpartition("@")[2]
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import Bookmark, Stored, fingerprint
+from tap_genesys_search.configuration import read_json
 from tap_genesys_search.errors import ConfigurationError, ContractError, StateError
 from tap_genesys_search.pagination import Axis, Question, quoted
 from tap_genesys_search.progress import describe_minutes
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 #: Where an id can stand; a conversation may have either alone.
 _ID_FIELDS: Final = ("conversationId", "id")
-_STREAM: Final = "conversations"
+STREAM: Final = "conversations"
 #: What a state lies in, where others wrote it: `meltano state get`, Meltano's own store, a STATE message.
 _WRAPPINGS: Final = ("singer_state", "completed_state", "completed", "value")
 #: How often an id is asked for where the answer is an empty page with a nextPage.
-_ASKED_AGAIN: Final = 5
+ASKED_AGAIN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def look_up(ask: Callable[[Question, str], Answer], query: str, identity: str) -
 
 
 def _newest(ask: Callable[[Question, str], Answer], query: str, identity: str) -> tuple[bool, int | None]:
-    for _ in range(_ASKED_AGAIN):
+    for _ in range(ASKED_AGAIN):
         answer = ask(ById(timestamps.BEGIN, timestamps.END, Axis.NEWEST_FIRST), query)
         if answer.records or not answer.more:
             break
@@ -90,14 +90,7 @@ def read_state(path: str) -> Stored:
         ConfigurationError: It cannot be read.
         StateError: It is no state.
     """
-    try:
-        document: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        message = f"the state file {path} cannot be read: {error.strerror}"
-        raise ConfigurationError(message) from error
-    except ValueError as error:
-        message = f"the state file {path} is no JSON"
-        raise StateError(message) from error
+    document = read_json(Path(path), "state", StateError)
     while isinstance(document, dict) and "bookmarks" not in document:
         inner = [document[name] for name in _WRAPPINGS if name in document]
         if not inner:
@@ -106,7 +99,7 @@ def read_state(path: str) -> Stored:
     if document == {}:
         return Stored()
     bookmarks = document.get("bookmarks") if isinstance(document, dict) else None
-    entry = bookmarks.get(_STREAM, {}) if isinstance(bookmarks, dict) else None
+    entry = bookmarks.get(STREAM, {}) if isinstance(bookmarks, dict) else None
     if not isinstance(entry, dict):
         message = f"the state file {path} holds no state: it must be an object with bookmarks by stream"
         raise StateError(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tap_genesys_search import timestamps
-from tap_genesys_search.configuration import read_config
+from tap_genesys_search.configuration import config_option, read_config
 from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.explain import explain, look_up, read_state
 from tap_genesys_search.search import ConversationSearchClient
@@ -14,12 +14,7 @@ from tap_genesys_search.settings import Settings
 
 @click.command("explain")
 @click.argument("conversation_id", metavar="CONVERSATIONID")
-@click.option(
-    "--config",
-    "sources",
-    multiple=True,
-    help="A JSON file with the tap's settings, or ENV for the environment and .env (the default); several are merged.",
-)
+@config_option
 @click.option("--state", help="The state that the next run will begin with: Singer's, or of `meltano state get`.")
 def explain_command(conversation_id: str, sources: tuple[str, ...], state: str | None) -> None:
     """Say whether the source has CONVERSATIONID now, and whether the next run will read it."""

@@ -30,6 +30,8 @@ MAX_EMPTY_PAGES: Final = 100
 MAX_EMPTY_PAGES_FOLLOWED: Final = 50
 MAX_HALVINGS: Final = 6
 MAX_READINGS: Final = 6
+#: Times that a doubtful answer is asked for again.
+MAX_LOOKS: Final = 2
 
 #: Where conversations can lie, as far as halving an open range goes; what lies outside is asked for all the same.
 _ERA: Final = (timestamps.parse("2005-01-01"), timestamps.parse("2100-01-01"))
@@ -41,6 +43,11 @@ class Axis(Enum):
 
     OLDEST_FIRST = "asc"
     NEWEST_FIRST = "desc"
+
+    @property
+    def reverse(self) -> Axis:
+        """The other direction."""
+        return Axis.OLDEST_FIRST if self is Axis.NEWEST_FIRST else Axis.NEWEST_FIRST
 
     def place(self, instant: int) -> int:
         """Turn an instant into its place; the same function turns a place back."""
@@ -55,6 +62,7 @@ class Ask(Enum):
     """What a question seeks by."""
 
     TIME = "timestamp"
+    CHECK = "timestamp, backwards"
     ID = "conversationId"
     NO_ID = "no conversationId"
     TOKEN = "token"  # noqa: S105
@@ -131,6 +139,8 @@ class SeekCursor:
         end: The end of the range, exclusive.
         known: Ids that were given at ``at``. While an instant is read by id or by token it is one growing set, shared
             by the cursors of that instant.
+        back: Where the page that showed ``known`` was asked from.
+        before: An instant that filled a page; what lies before it is read first.
         width: How much to ask for at a time, where the whole range was too much.
     """
 
@@ -139,6 +149,8 @@ class SeekCursor:
     axis: Axis = Axis.OLDEST_FIRST
     size: int = MAX_PAGE_SIZE
     known: frozenset[str] | set[str] = frozenset()
+    back: int | None = None
+    before: int | None = None
     by: Ask = Ask.TIME
     width: int | None = None
     halvings: int = 0
@@ -153,10 +165,17 @@ class SeekCursor:
         """The exclusive end of what is asked for now."""
         if self.by is not Ask.TIME:
             return self.at + 1
-        return self.end if self.width is None else min(self.end, self._bounded()[0] + self.width)
+        return self._limit if self.width is None else min(self._limit, self._bounded()[0] + self.width)
+
+    @property
+    def _limit(self) -> int:
+        return self.end if self.before is None else min(self.end, self.before)
 
     def question(self) -> Question:
         """Return what to ask."""
+        if self.by is Ask.CHECK and self.back is not None:
+            low, high = self.axis.span(self.back, self.at + 1)
+            return Question(low, high, self.axis.reverse, 1, self.by, attempt=self.attempt)
         low, high = self.axis.span(self.at, self.until)
         return Question(
             low,
@@ -179,7 +198,13 @@ class SeekCursor:
         Raises:
             ContractError: The answer breaks what the proof rests on.
         """
-        step = {Ask.TIME: self._by_time, Ask.ID: self._by_id, Ask.NO_ID: self._without_id, Ask.TOKEN: self._by_token}
+        step = {
+            Ask.TIME: self._by_time,
+            Ask.CHECK: self._by_check,
+            Ask.ID: self._by_id,
+            Ask.NO_ID: self._without_id,
+            Ask.TOKEN: self._by_token,
+        }
         return step[self.by](answer)
 
     def refused(self) -> SeekCursor | None:
@@ -215,10 +240,10 @@ class SeekCursor:
         """Cut the range where the reading stands: what has to be finished here, and what another can go on with.
 
         An instant that is being read by id or by token is finished here. Otherwise there is nothing left to do here,
-        and the rest knows the ids at its beginning.
+        and the rest knows the ids at its beginning. What lies before an instant that filled a page stays with it.
         """
         if self.by is Ask.TIME:
-            return None, self
+            return (None, self) if self.before is None else (self, None)
         behind = self.at + 1
         rest = SeekCursor(behind, self.end, self.axis, self.size, width=self.width) if behind < self.end else None
         return replace(self, end=self.at + 1), rest
@@ -236,7 +261,7 @@ class SeekCursor:
         """Return the range that is asked for now, its open ends replaced."""
         earliest, latest = self.axis.span(*_ERA)
         low = earliest if self.at <= timestamps.BEGIN else self.at
-        high = self.end if self.width is None else min(self.end, low + self.width)
+        high = self._limit if self.width is None else min(self._limit, low + self.width)
         return low, max(latest, low) if high >= timestamps.END else high
 
     @property
@@ -245,23 +270,64 @@ class SeekCursor:
 
     def _by_time(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
         stamps = [stamp for stamp in answer.stamps if stamp is not None]
-        if not stamps:
-            if not answer.more:
-                return self._batch(answer), self._range_done(self.empties)
+        if not stamps and answer.more:
             if answer.records:
                 message = f"a page of {len(answer.records)} conversations with nextPage has no usable timestamp"
                 raise ContractError(message)
             return self._batch(answer), self._empty()
-        first, last = self._checked_span(stamps)
+        first, last = self._checked_span(stamps) if stamps else (self.at, self.at)
+        if self._is_doubtful(answer):
+            return _NOTHING(), self._look_again()
+        if answer.more and first == last > self.at:
+            # One instant shows no order: that it is the first of the range is seen by what lies before it.
+            if self.before is not None:
+                raise ContractError(self._disorder)
+            return _NOTHING(), replace(self, before=first)
         batch = self._batch(answer)
         if not answer.more:
-            return batch, self._range_done()
+            return batch, self._range_done(0 if stamps else self.empties)
         at_last = {i for i, s in zip(answer.ids, answer.stamps, strict=True) if s == stamps[-1] and i is not None}
-        fresh = replace(self, at=last, known=frozenset(at_last), halvings=0, empties=0, attempt=0)
+        fresh = replace(self, at=last, known=frozenset(at_last), back=self.at, halvings=0, empties=0, attempt=0)
         if first != last:
             return batch, fresh
-        known = at_last | self.known if last == self.at else at_last
-        return batch, replace(fresh, by=Ask.ID, known=set(known))
+        return batch, replace(fresh, by=Ask.ID, known=at_last | self.known)
+
+    def _is_doubtful(self, answer: Answer) -> bool:
+        """Tell whether an answer from `at` on shows nothing there, where something is known to have been.
+
+        Nothing out of some is doubtful too, once: a total decides nothing, but it is a reason to ask again.
+        """
+        if answer.total and not answer.records and not self.attempt:
+            return True
+        if self.back is None or not self.known:
+            return False
+        here = self._instant
+        return answer.stamps[:1] != [here] and here not in answer.stamps
+
+    def _look_again(self) -> SeekCursor:
+        """Ask again, as one part of an index may be behind another, and at last from the other side."""
+        if self.attempt < MAX_LOOKS:
+            return replace(self, attempt=self.attempt + 1)
+        return replace(self, by=Ask.CHECK)
+
+    def _by_check(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
+        """Go on where all that was known has moved, unless the API only holds it back.
+
+        It does when it leaves out the beginning of a range, or shows other timestamps than those it searches by: then
+        the newest of what lies up to `at` shows itself there, or beyond.
+        """
+        if answer.more and not answer.records:
+            return _NOTHING(), replace(self, empties=self._one_more_empty(), attempt=self.attempt + 1)
+        if any(self.axis.place(timestamps.parse(stamp)) >= self.at for stamp in answer.stamps if stamp is not None):
+            message = (
+                f"the API holds back conversations of {self._instant} when it is asked for what lies from there on; it"
+                " does not honour ranges on timestamp"
+            )
+            raise ContractError(message)
+        known = frozenset(self.known)
+        return _NOTHING(), replace(
+            self, by=Ask.TIME, known=known, back=None, token=None, reading=None, attempt=self.attempt + 1
+        )
 
     def _by_id(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
         ids = [identity for identity in answer.ids if identity is not None]
@@ -274,6 +340,8 @@ class SeekCursor:
             return _NOTHING(), self._start_tokens()
         if answer.more and not ids:
             return _NOTHING(), replace(self, attempt=self.attempt + 1)
+        if self.after_id is None and self._is_doubtful(answer):
+            return _NOTHING(), self._look_again()
         batch = self._batch(answer)
         if answer.more:
             return batch, replace(self, after_id=ids[-1], attempt=0)
@@ -294,11 +362,14 @@ class SeekCursor:
             reading.asked_again = True
             return _NOTHING(), replace(self, reading=reading, attempt=self.attempt + 1)
         reading.asked_again = False
+        if self.token is None and not answer.more and self._is_doubtful(answer):
+            return _NOTHING(), self._look_again()
         batch = self._batch(answer)
         reading.add(answer)
         if answer.token is not None:
             if answer.token in reading.tokens or reading.empties > MAX_EMPTY_PAGES_FOLLOWED:
-                what = "gives the same token twice" if answer.token in reading.tokens else "gives only empty pages"
+                again = answer.token in reading.tokens
+                what = "gives the same token twice" if again else "gives only empty pages, or nothing new,"
                 message = f"the API {what} while the conversations of {self._instant} are read; it never ends"
                 raise ContractError(message)
             reading.tokens.add(answer.token)
@@ -312,16 +383,18 @@ class SeekCursor:
                 f" {MAX_READINGS} times; the API must allow sorting and ranges by conversationId for them to be read"
             )
             raise ContractError(message)
-        again = _Reading(reading.number + 1, reading.ids if reading.counts else None)
-        return batch, replace(self, token=None, reading=again, attempt=self.attempt + 1)
+        another = _Reading(reading.number + 1, reading.ids if reading.counts else None)
+        return batch, replace(self, token=None, reading=another, attempt=self.attempt + 1)
 
     def _start_tokens(self) -> SeekCursor:
         return replace(self, by=Ask.TOKEN, known=set(self.known), after_id=None, attempt=0, reading=_Reading())
 
-    def _range_done(self, empties: int = 0) -> SeekCursor | None:
+    def _range_done(self, empties: int) -> SeekCursor | None:
         """What was asked for is done; go on behind it, twice as wide."""
         if self.until >= self.end:
             return None
+        if self.until == self.before:
+            return replace(self, halvings=0, empties=empties)._at_before()  # noqa: SLF001 - its own kind
         # It stays a width where it reaches the end: what took too long once has one try from then on.
         width = min(2 * (self.width or 1), timestamps.END)
         return replace(self, at=self.until, known=frozenset(), width=width, halvings=0, empties=empties, attempt=0)
@@ -329,10 +402,11 @@ class SeekCursor:
     def _instant_done(self) -> SeekCursor | None:
         if self.at + 1 >= self.end:
             return None
-        return replace(
+        following = replace(
             self,
             at=self.at + 1,
             known=frozenset(),
+            back=None,
             by=Ask.TIME,
             after_id=None,
             token=None,
@@ -340,6 +414,12 @@ class SeekCursor:
             empties=0 if self.reading is None or self.reading.ids else self.empties,
             attempt=0,
         )
+        return following._at_before() if following.at == self.before else following  # noqa: SLF001 - its own kind
+
+    def _at_before(self) -> SeekCursor:
+        """Nothing more lies before the instant that filled a page: read that."""
+        assert self.before is not None  # noqa: S101 - who calls has looked
+        return replace(self, at=self.before, before=None, by=Ask.ID, known=set(), back=None, attempt=0)
 
     def _empty(self) -> SeekCursor:
         """An empty page that says more follows: ask again, then for less, down to an instant; there follow tokens."""
@@ -372,11 +452,14 @@ class SeekCursor:
             " does not honour ranges on timestamp"
         )
 
+    @property
+    def _disorder(self) -> str:
+        return f"the API returned a page out of order ({self.question().range_text}); it does not honour sort"
+
     def _checked_span(self, stamps: list[str]) -> tuple[int, int]:
         """Check a page's order and range, and return the places of its first and last record."""
         if stamps != sorted(stamps, reverse=self.axis is Axis.NEWEST_FIRST):
-            message = f"the API returned a page out of order ({self.question().range_text}); it does not honour sort"
-            raise ContractError(message)
+            raise ContractError(self._disorder)
         first, last = (self.axis.place(timestamps.parse(stamp)) for stamp in (stamps[0], stamps[-1]))
         if first < self.at or last >= self.until:
             raise ContractError(self._outside)
@@ -434,5 +517,6 @@ class _Reading:
         new = {identity for identity in answer.ids if identity is not None}
         if self.short or len(new) != len(answer.ids) or new & self.ids:
             self.counts = False
+        self.empties += answer.more and new <= self.ids
         self.short = len(answer.records) < MAX_PAGE_SIZE
         self.ids |= new

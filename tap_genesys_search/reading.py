@@ -232,8 +232,7 @@ class Reading:
 
     def _edge_question(self, gap: _Slice) -> Question:
         low, high = self.axis.span(gap.start, gap.end)
-        opposite = Axis.OLDEST_FIRST if self.axis is Axis.NEWEST_FIRST else Axis.NEWEST_FIRST
-        return Question(low, high, opposite, size=1)
+        return Question(low, high, self.axis.reverse, size=1)
 
     # Answers
 
@@ -310,9 +309,12 @@ class Reading:
             stamps = [None if s is None else timestamps.parse(s) for s in answer.stamps]
             known = [stamp for stamp in stamps if stamp is not None]
             keep = [index for index, stamp in enumerate(stamps) if stamp is None or stamp < end]
+            asked = cursor.until
             cursor = cursor.clipped(end)
             piece.end = min(piece.end, end)
-            if end <= cursor.at or (len(keep) < len(stamps) and known == sorted(known)):
+            # What lies beyond the range that was asked for is no reason to be content.
+            honest = known == sorted(known) and all(stamp < asked for stamp in known[-1:])
+            if end <= cursor.at or (len(keep) < len(stamps) and honest):
                 answer = replace(
                     answer,
                     records=[answer.records[index] for index in keep],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow
+from functools import partial
+from importlib import resources
+from itertools import repeat
+from operator import contains, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -16,16 +19,64 @@ from tap_genesys_search.errors import ContractError
 
 Record = dict[str, Any]
 
+#: What claims to be more is no number of conversations.
+MAX_TOTAL: Final = 10**15
 #: Deeper values are carried as JSON text. PostgreSQL and Python's own decoder take 500 levels and refuse 5,000.
 MAX_DEPTH: Final = 500
+#: Digits before and after the point that PostgreSQL's numbers hold; what has more is carried as text.
+MAX_WHOLE_DIGITS: Final = 131_072
+MAX_DECIMALS: Final = 16_383
+#: Where a value stands that is not of its key's type, under ``fields`` and by the key.
+RESCUED: Final = "_rescued"
 
 _LEVELS_ABOVE_A_RECORD: Final = 2
 _USUAL_DEPTH: Final = 20
 _NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"{}[]")))
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_NUL: Final = b"\\u0000"
 
-_decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
-_logger: Final = logging.getLogger("tap-genesys-search.records")
+_TOO_DEEP: Final = f"Values nested deeper than {MAX_DEPTH} levels are carried as JSON text"
+_TOO_LONG: Final = (
+    f"Numbers of more than {MAX_WHOLE_DIGITS:,} digits before the point or {MAX_DECIMALS:,} after it "
+    "are carried as text"
+)
+_OTHER_TYPE: Final = "Some conversations have a {} of another type than the schema's: it is null, and kept as {}"
+
+_REFUSALS: Final = [Clamped, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow]
+#: Far below what PostgreSQL holds, so that the exact look is left to the second decoder, which few answers need.
+_usual: Final = Context(prec=8000, Emax=8000, Emin=-8000, traps=_REFUSALS)
+_large: Final = Context(
+    prec=MAX_WHOLE_DIGITS + MAX_DECIMALS, Emax=MAX_WHOLE_DIGITS - 1, Emin=-MAX_DECIMALS, traps=_REFUSALS
+)
+_decoder: Final = msgspec.json.Decoder(float_hook=_usual.create_decimal)
+
+_TYPES: Final[dict[str, set[type]]] = {
+    "string": {str},
+    "number": {int, Decimal},
+    "integer": {int},
+    "boolean": {bool},
+    "object": {dict},
+    "array": {list},
+    "null": {type(None)},
+}
+#: What the reading itself puts in order.
+_NAMES: Final = {"id", "conversationId", "timestamp"}
+
+
+def _typed(schema: dict[str, Any]) -> dict[str, set[type]]:
+    """Which Python types each key of an object may have."""
+    return {
+        key: set().union(*(_TYPES[kind] for kind in value["type"]))
+        for key, value in schema["properties"].items()
+        if key not in _NAMES
+    }
+
+
+_schema: Final = json.loads(
+    resources.files(__package__).joinpath("streams", "schemas", "conversations.json").read_bytes()
+)
+_top_types: Final = _typed(_schema)
+_field_types: Final = _typed(_schema["properties"]["fields"])
 
 
 class CutBodyError(ValueError):
@@ -49,6 +100,8 @@ class Answer:
     served_at: int | None = None
     #: Monotonic seconds when the request left: what it waited for the rate limit before does not make the answer older.
     sent_at: float | None = None
+    #: What was changed in its values, in words for the log.
+    notes: set[str] = field(default_factory=set)
     #: Whether every record has an id and a timestamp, which is what makes the short ways below right.
     regular: bool = field(default=True)
 
@@ -69,7 +122,8 @@ def parse(body: bytes, served_at: int | None = None) -> Answer:
         CutBodyError: The body is no whole JSON document.
         ContractError: It is one, but not that of a search.
     """
-    document = _decode(body)
+    notes: set[str] = set()
+    document = _decode(body, notes)
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, list):
         message = "the API answered 200 without a list of results; check base_url"
@@ -84,10 +138,21 @@ def parse(body: bytes, served_at: int | None = None) -> Answer:
         [],
         [],
         token=token,
-        total=total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None,
+        total=total if isinstance(total, int) and not isinstance(total, bool) and 0 <= total < MAX_TOTAL else None,
         size=len(body),
         served_at=served_at,
+        notes=notes,
     )
+    _name(answer)
+    if not _is_typed(results):
+        for record in results:
+            _rescue(record, notes)
+    return answer
+
+
+def _name(answer: Answer) -> None:
+    """Tell ids and timestamps, and bring both into one form."""
+    results = answer.records
     try:
         ids = [record["id"] for record in results]
         stamps = [record["timestamp"] for record in results]
@@ -98,13 +163,13 @@ def parse(body: bytes, served_at: int | None = None) -> Answer:
             and timestamps.all_canonical(stamps)
         ):
             answer.ids, answer.stamps = ids, stamps
-            return answer
+            return
     except (KeyError, TypeError):
         pass
-    return _normalised(answer)
+    _normalise(answer)
 
 
-def _normalised(answer: Answer) -> Answer:
+def _normalise(answer: Answer) -> None:
     """Go through the records one by one, where the page is not all in the usual form."""
     for record in answer.records:
         if not isinstance(record, dict):
@@ -122,33 +187,112 @@ def _normalised(answer: Answer) -> Answer:
         answer.ids.append(identity)
         answer.stamps.append(stamp)
     answer.regular = None not in answer.ids and None not in answer.stamps
-    return answer
 
 
 def _is_id(value: object) -> bool:
     return value != "" and isinstance(value, (str, int)) and not isinstance(value, bool)
 
 
-def _decode(body: bytes) -> Any:  # noqa: ANN401 - whatever JSON the API sent
+def _is_typed(results: list[Record]) -> bool:
+    """Tell whether every value is of its key's type: key by key over a whole page, as it is the usual case."""
+    columns = {key: _column(results, key) for key in _top_types}
+    if not all(_fits(columns[key], kinds) for key, kinds in _top_types.items()):
+        return False
+    fields = list(filter(None, columns["fields"]))
+    return not any(map(contains, fields, repeat(RESCUED))) and all(
+        _fits(_column(fields, key), kinds) for key, kinds in _field_types.items() if key != RESCUED
+    )
+
+
+def _column(objects: list[Record], key: str) -> list[Any]:
+    try:
+        return list(map(itemgetter(key), objects))
+    except KeyError:
+        return list(map(dict.get, objects, repeat(key)))
+
+
+def _fits(values: list[Any], kinds: set[type]) -> bool:
+    if str in kinds:
+        try:
+            "".join(values)
+        except TypeError:
+            pass
+        else:
+            return True  # found faster than by a look at each type
+    return kinds.issuperset(map(type, values))
+
+
+def _rescue(record: Record, notes: set[str]) -> None:
+    """Move what is not of its key's type, which makes a target stop, to where any type may stand."""
+    rescued = _taken(record, _top_types, "", notes)
+    fields = record.get("fields") or {}
+    rescued |= _taken(fields, _field_types, "fields.", notes)
+    if rescued:
+        # What the API itself has there is kept, by its own key.
+        if fields.get(RESCUED) is not None:
+            rescued[RESCUED] = fields[RESCUED]
+        record["fields"] = {**fields, RESCUED: rescued}
+
+
+def _taken(values: Record, types: dict[str, set[type]], prefix: str, notes: set[str]) -> Record:
+    """Take out the values that are not of their types; null stands in their places."""
+    taken = {key: values[key] for key, kinds in types.items() if key in values and type(values[key]) not in kinds}
+    values.update(dict.fromkeys(taken))
+    notes.update(_OTHER_TYPE.format(prefix + key, f"fields.{RESCUED}.{key}") for key in taken)
+    return taken
+
+
+def _decode(body: bytes, notes: set[str]) -> Any:  # noqa: ANN401 - whatever JSON the API sent
     if _may_be_deep(body):
-        body = _flattened(body)
+        body = _flattened(body, notes)
     try:
         document = _decoder.decode(body)
     except RecursionError:
         # Brackets inside strings can hide depth from the cheap look.
-        return _decode(_flattened(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # Bad UTF-8 and lone surrogates read the same as a cut body here, so the second decoder has to tell them apart.
-        try:
-            document = json.loads(body.decode(errors="replace"), parse_float=Decimal, parse_constant=lambda _: None)
-        except ValueError as error:
-            message = f"the body is no whole JSON document ({len(body)} bytes)"
-            raise CutBodyError(message) from error
+        return _decode(_flattened(body, notes), notes)
+    except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError):
+        # Bad UTF-8, lone surrogates and huge numbers read the same as a cut body here: the second decoder tells them
+        # apart.
+        document = _decode_slowly(_flattened(body, notes), notes)
         _clean(document)
     else:
-        if b"\\u0000" in body:
+        # One character is found in next to no time; from the end, the one that is looked at first is the rare one.
+        if b"\\" in body and body.rfind(_NUL) >= 0:
             _clean(document)
     return document
+
+
+def _decode_slowly(body: bytes, notes: set[str]) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(
+            body.decode(errors="replace"),
+            parse_float=partial(_number, notes=notes),
+            parse_int=partial(_integer, notes=notes),
+            parse_constant=lambda _: None,
+        )
+    except ValueError as error:
+        message = f"the body is no whole JSON document ({len(body)} bytes)"
+        raise CutBodyError(message) from error
+
+
+def _integer(text: str, notes: set[str]) -> int | Decimal | str:
+    try:
+        return int(text)
+    except ValueError:
+        # Longer than Python reads, here and in a target: there a point makes it a Decimal.
+        number = _number(f"{text}.0", notes)
+        return number if isinstance(number, Decimal) else text
+
+
+def _number(text: str, notes: set[str]) -> Decimal | str:
+    try:
+        number = _large.create_decimal(text)
+        if int(number.as_tuple().exponent) >= -MAX_DECIMALS:
+            return number
+    except ArithmeticError:
+        pass
+    notes.add(_TOO_LONG)
+    return text
 
 
 def _clean(document: Any) -> None:  # noqa: ANN401
@@ -172,8 +316,9 @@ def _clean_text(value: Any) -> Any:  # noqa: ANN401
 
 
 def _may_be_deep(body: bytes) -> bool:
-    """Tell whether a value may be nested deeper than MAX_DEPTH: cheap, and never wrong when it says no."""
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+    """Tell whether a value may be nested deeper than MAX_DEPTH: cheap, and wrong only where strings hold brackets."""
+    # Counts them, several times faster than `count` does.
+    if len(body) - len(body.replace(b"{", b"").replace(b"[", b"")) <= MAX_DEPTH:
         return False
     brackets = body.translate(None, _NO_BRACKETS)
     for _ in range(_USUAL_DEPTH):
@@ -183,7 +328,7 @@ def _may_be_deep(body: bytes) -> bool:
     return True
 
 
-def _flattened(body: bytes) -> bytes:
+def _flattened(body: bytes, notes: set[str]) -> bytes:
     """Put what lies deeper than MAX_DEPTH levels into a record as JSON text: no decoder goes so deep."""
     limit = MAX_DEPTH + _LEVELS_ABOVE_A_RECORD
     parts: list[bytes] = []
@@ -200,5 +345,5 @@ def _flattened(body: bytes) -> bytes:
                 copied = token.end()
             depth -= 1
     if parts:
-        _logger.warning("Values nested deeper than %d levels are carried as JSON text", MAX_DEPTH)
+        notes.add(_TOO_DEEP)
     return b"".join([*parts, body[copied:]])

@@ -292,6 +292,7 @@ class SearchRun:
         )
         # Records without an id that answers held: one number each, as several threads append.
         self._nameless: list[int] = []
+        self._notes: set[str] = set()
         self._logger = logger
         self._log = ProgressLog(
             logger, self._reading.progress, client.http.stats, client.page_size, client.clock.monotonic()
@@ -334,6 +335,8 @@ class SearchRun:
             self._warn(timeless)
 
     def _warn(self, timeless: int) -> None:
+        for note in sorted(self._notes):
+            self._logger.warning("%s", note)
         if timeless:
             self._logger.warning("%d conversations have no usable timestamp: they come once, with null", timeless)
         if self._nameless:
@@ -345,6 +348,7 @@ class SearchRun:
         answer = self._client.http.ask(question, self._query, sleep)
         if nameless := answer.ids.count(None):
             self._nameless.append(nameless)
+        self._notes.update(answer.notes)
         return answer
 
     def _fix_end(self, answer: Answer) -> int | None:

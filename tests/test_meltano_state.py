@@ -2,75 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
-from tests.helpers import CLIENT, FAST, SECRET, ManualClock, State, bookmark_of, environment, truth
+from tests.helpers import SECRET, ManualClock, bookmark_of, truth
+from tests.meltano import Meltano
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.helpers import Database
-
-PROJECT = Path(__file__).parents[1] / "meltano.yml"
-PIPE = ("tap-genesys-search", "target-postgres")
-STATE_ID = f"dev:{PIPE[0]}-to-{PIPE[1]}"
-PROGRAMS = Path(sys.executable).parent
-
-
-class Meltano:
-    """The project's own ``meltano.yml`` in a folder of its own, with the commands that are there already."""
-
-    def __init__(self, folder: Path, target: Path, database: Database, server: SandboxServer) -> None:
-        project: dict[str, Any] = yaml.safe_load(PROJECT.read_text(encoding="utf-8"))
-        (extractor,) = project["plugins"]["extractors"]
-        loader = next(plugin for plugin in project["plugins"]["loaders"] if plugin["name"] == PIPE[1])
-        # Without a pip_url Meltano installs nothing and calls the executable as it stands.
-        for plugin, executable in ((extractor, PROGRAMS / PIPE[0]), (loader, target)):
-            del plugin["pip_url"]
-            plugin["executable"] = str(executable)
-        project["plugins"] = {"extractors": [extractor], "loaders": [loader]}
-        (folder / "meltano.yml").write_text(yaml.safe_dump(project), encoding="utf-8")
-        self._folder = folder
-        self._settings = {
-            "MELTANO_PROJECT_ROOT": str(folder),
-            "TAP_GENESYS_SEARCH_CLIENT_ID": CLIENT,
-            "TAP_GENESYS_SEARCH_CLIENT_SECRET": SECRET,
-            "TAP_GENESYS_SEARCH_BASE_URL": server.base_url,
-            "TAP_GENESYS_SEARCH_REQUESTS_PER_MINUTE": str(FAST),
-            "TAP_GENESYS_SEARCH_MAX_RETRIES": "0",
-            "TARGET_POSTGRES_SQLALCHEMY_URL": database.url,
-        }
-
-    def __call__(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        more = {f"TAP_GENESYS_SEARCH_{name.upper()}": value for name, value in settings.items()}
-        return subprocess.run(
-            [str(PROGRAMS / "meltano"), *args],
-            cwd=self._folder,
-            # Meltano's own warnings are not ours.
-            env=environment(self._settings | more) | {"PYTHONWARNINGS": ""},
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-
-    def run(self, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run the pipe."""
-        return self("run", *PIPE, **settings)
-
-    def state(self) -> State:
-        """The state that the next run gets."""
-        done = self("state", "get", STATE_ID)
-        assert done.returncode == 0, done.stderr
-        stored: dict[str, Any] = json.loads(done.stdout or "{}")
-        found: State = stored.get("singer_state", {})
-        return found
 
 
 @pytest.mark.slow

@@ -305,16 +305,19 @@ class TestDense:
         steps = [(question.by, question.after_id) for question in asked]
         assert steps == [
             (Ask.TIME, None),
+            (Ask.TIME, None),
             (Ask.ID, None),
             (Ask.ID, "t00199"),
             (Ask.ID, "t00399"),
             (Ask.NO_ID, None),
             (Ask.TIME, None),
         ]
-        assert {question.range_text for question in asked[1:5]} == {
+        # That it is the first of the range is seen by what lies before it.
+        assert asked[1].range_text == "[2026-10-05T12:00:00.000Z TO 2026-10-05T12:00:01.000Z}"
+        assert {question.range_text for question in asked[2:6]} == {
             "[2026-10-05T12:00:01.000Z TO 2026-10-05T12:00:01.001Z}"
         }
-        assert asked[5].low == NOON + 1001
+        assert asked[6].low == NOON + 1001
 
     def test_a_page_that_the_instant_does_not_fill_alone_is_sought_by_time(self) -> None:
         at = replace(cursor(size=3), at=NOON, known=frozenset({"x"}))

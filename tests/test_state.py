@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_genesys_search import timestamps
+from tap_genesys_search.bookmark import fingerprint
 from tap_genesys_search.sandbox import Client, SandboxServer, WorldConfig
 from tests.helpers import (
+    CLIENT,
     SECRET,
     ManualClock,
     Run,
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOUR = 3_600
+
+STATES = Path(__file__).parent / "states"
+FORM = {"replication_key", "replication_key_value", "source", "since", "run_start"}
 
 
 @pytest.fixture
@@ -120,6 +128,59 @@ def test_a_bookmark_in_the_future_stays(tap: Tap, server: SandboxServer, clock: 
     assert run.code == 0
     assert run.table == inside(server, "2026-10-05T11:00:00.000Z")
     assert run.state == state
+
+
+# Files that other versions have left, and the SDK
+
+
+def left_by_another(name: str, server: SandboxServer) -> State:
+    """A state from a file, as if its run had read this server."""
+    state: State = json.loads((STATES / f"{name}.json").read_text(encoding="utf-8"))
+    if "source" in bookmark_of(state):
+        bookmark_of(state)["source"] = fingerprint(server.base_url, CLIENT, "*")
+    return state
+
+
+def goes_on_from(bookmark: State, lookback: int) -> str:
+    """Where a run begins that understands a bookmark: at the first of all where there is none."""
+    if "replication_key_value" not in bookmark:
+        return ""
+    value = timestamps.parse(bookmark["replication_key_value"])
+    settled = timestamps.parse(bookmark.get("run_start") or bookmark["replication_key_value"]) - lookback * 1_000
+    return timestamps.write(min(value, settled))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in STATES.glob("*.json")))
+def test_a_state_of_another_version_is_understood(
+    tap: Tap, server: SandboxServer, clock: ManualClock, name: str
+) -> None:
+    """It is gone on from, nothing is lost, and what is written then has the present form."""
+    state = left_by_another(name, server)
+    stored = bookmark_of(state)
+    since = stored.get("since", "*")
+    config = config_for(server, lookback_seconds=600, **({} if since == "*" else {"start_date": since}))
+
+    run = tap(config, state=state, now=clock.now)
+    assert run.code == 0, run.stderr
+    assert run.table == inside(server, goes_on_from(stored, 600))
+    accounted_for(run, state if "replication_key_value" in stored else None)
+    written = bookmark_of(run.state)
+    assert written.keys() - stored.keys() <= FORM <= written.keys()
+    assert {key: written[key] for key in written.keys() - FORM} == {key: stored[key] for key in written.keys() - FORM}
+    assert not written.keys() & {"progress_markers", "replication_key_signpost", "starting_replication_value"}
+    assert written["replication_key_value"] == max(truth(server).values())
+    assert (written["since"], written["run_start"]) == (since, "2026-10-05T12:00:00.000Z")
+    # Of other streams, whatever it is.
+    assert {**run.state["bookmarks"], "conversations": 0} == {**state["bookmarks"], "conversations": 0}
+
+    # And the next run takes it for its own.
+    clock.pass_by(HOUR)
+    server.world.move(arrive=20)
+    clock.pass_by(1)
+    following = tap(config, state=run.state, now=clock.now)
+    assert following.code == 0, following.stderr
+    assert table([run, following]).items() >= {k: v for k, v in truth(server).items() if v > "2026-10-05T12"}.items()
+    assert len(following.records) < 100
 
 
 # A change of settings

@@ -598,33 +598,3 @@ def test_a_fault_loses_nothing(tap: Tap, clock: ManualClock, name: str) -> None:
         assert met
     assert run.code == 0
     assert len(run.records) == 2_000
-
-
-def test_all_faults_at_once_lose_nothing(tap: Tap, clock: ManualClock) -> None:
-    faults = Faults(
-        p_429=0.04,
-        retry_after="mixed",
-        p_5xx=0.03,
-        p_html=0.03,
-        p_drop=0.03,
-        p_half_body=0.03,
-        p_hang=0.01,
-        p_empty_with_token=0.03,
-        token_ttl_seconds=3,
-        token_faults=True,
-        total_noise=0.5,
-        latency_ms=2,
-    )
-    movement = Movement(move_every_search=1, late_every_search=0.5, late_max_seconds=30)
-    with SandboxServer(world(3_000), faults, movement, clock=clock) as server:
-        runs = [tap(config_for(server, page_size=50, slice_records=500, concurrency=8, **PATIENT), now=clock.now)]
-        server.world.quiet()
-        clock.pass_by(MINUTE)
-        runs.append(tap(config_for(server, **PATIENT), state=runs[0].state, now=clock.now))
-        assert table(runs) == truth(server)
-        stats = server.stats
-    for run in runs:
-        assert run.code == 0
-        assert SECRET not in run.stdout + run.stderr
-        accounted_for(run, None if run is runs[0] else runs[0].state)
-    assert sum(count for name, count in stats.items() if name.startswith("fault_")) > 4

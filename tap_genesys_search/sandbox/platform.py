@@ -105,6 +105,7 @@ class Platform:
         style = self.faults.retry_after
         if style == "mixed":
             style = self.dice.pick("seconds", "date", "none")
+        self.stats.add(f"retry_after_{style}")
         headers: Headers = []
         if style == "seconds":
             headers = [(b"retry-after", str(seconds).encode())]

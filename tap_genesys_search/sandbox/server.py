@@ -172,6 +172,11 @@ class SandboxServer:
         """All counters by name."""
         return self._platform.stats.snapshot()
 
+    @property
+    def issued_tokens(self) -> list[str]:
+        """Every token given so far, expired ones included."""
+        return self._platform.tokens.issued
+
     def reset_stats(self) -> None:
         """Count from zero."""
         self._platform.stats.reset()

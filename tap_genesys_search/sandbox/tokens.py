@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tap_genesys_search.sandbox.faults import Faults
 
 SEARCH_SCOPE = "search:query"
+#: What every token begins with, so that one is known wherever it turns up.
+TOKEN_MARK = "sandbox-token-"  # noqa: S105
 _DAY = 86_400
 
 
@@ -52,7 +54,7 @@ class Tokens:
         if lacking:
             raise ApiError(403, "missing.any.scopes", f"The client lacks the scope {', '.join(lacking)}.")
         life = self._faults.token_ttl_seconds or _DAY
-        token = secrets.token_urlsafe(48)
+        token = TOKEN_MARK + secrets.token_urlsafe(48)
         self._given[token] = (client, asked, self._now() + life)
         told = max(1, round(life)) if self._faults.token_ttl_told else _DAY
         return msgspec.json.encode({"access_token": token, "token_type": "bearer", "expires_in": told})
@@ -92,6 +94,11 @@ class Tokens:
                 "missing.any.permissions",
                 "Unable to perform the requested action. You are missing the permission conversation:search:view.",
             )
+
+    @property
+    def issued(self) -> list[str]:
+        """Every token given so far, expired ones included."""
+        return list(self._given)
 
     def expire(self) -> None:
         """Let every token given so far expire now."""

@@ -190,6 +190,16 @@ class World:
             for kind, count in zip(KINDS, (arrive, change, late, leave), strict=True):
                 self._repeat(kind, count)
 
+    def rewrite(self, identity: str) -> None:
+        """Give a conversation other fields in its place, as a later correction does: its timestamp stays."""
+        with self.lock:
+            self.tick()
+            old = next(record for record in self.index if record.id == identity)
+            new = self._inventor.successor(old, old.timestamp, self._chance.getrandbits(64))
+            new.changed_at = new.visible_at = self.now()
+            self.index.remove(old)
+            self.index.insert(new)
+
     def _repeat(self, kind: str, count: int) -> None:
         now = self.now()
         for _ in range(count):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from singer_sdk.authenticators import OAuthAuthenticator
 from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedException
 from singer_sdk.metrics import Metric, Point, Status, Tag
+from singer_sdk.singerlib import SelectionMask
 from singer_sdk.streams import RESTStream
 from typing_extensions import override
 
@@ -19,6 +20,7 @@ from tap_genesys_search.settings import Settings
 
 if TYPE_CHECKING:
     import requests
+    from singer_sdk.singerlib.catalog import Breadcrumb
 
 _FIRST_ERROR = 400
 #: Our own errors end as one line that says more; a test run (``--test``) ends with the SDK's.
@@ -45,6 +47,19 @@ class GenesysAuthenticator(OAuthAuthenticator):
         return request
 
 
+class ShallowMask(SelectionMask):
+    """Looks no deeper than the catalog does: the SDK's own climbs by a call for each level, which Python ends."""
+
+    def __init__(self, mask: SelectionMask) -> None:
+        """Take over what is selected."""
+        super().__init__(mask)
+        self._longest = max(map(len, mask), default=0)
+
+    @override
+    def __missing__(self, breadcrumb: Breadcrumb) -> bool:
+        return super().__missing__(breadcrumb[: self._longest + 2])
+
+
 class GenesysStream(RESTStream[_TToken]):
     """A stream of a Genesys Cloud API."""
 
@@ -69,6 +84,14 @@ class GenesysStream(RESTStream[_TToken]):
     @override
     def authenticator(self) -> GenesysAuthenticator:
         return GenesysAuthenticator(self.auth, self.settings)
+
+    @property
+    @override
+    def mask(self) -> SelectionMask:
+        mask = super().mask
+        if not isinstance(mask, ShallowMask):
+            self._mask = mask = ShallowMask(mask)
+        return mask
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
