@@ -1,6 +1,6 @@
 """Genesys Cloud conversations: as a Singer tap, and as a Python generator."""
 
-from tap_genesys_search.auth import GenesysAuth, MemoryTokenStore, Token, TokenStore
+from tap_genesys_search.auth import GenesysAuth
 from tap_genesys_search.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -14,6 +14,10 @@ from tap_genesys_search.errors import (
     StateError,
 )
 from tap_genesys_search.search import ConversationSearchClient
+from tap_genesys_search.shared import SharedRedis
+from tap_genesys_search.shared_budget import RedisBudget
+from tap_genesys_search.shared_tokens import RedisTokenStore
+from tap_genesys_search.tokens import MemoryTokenStore, Token, TokenStore
 
 __all__ = [
     "AuthenticationError",
@@ -27,7 +31,10 @@ __all__ = [
     "PlatformUnavailableError",
     "QueryError",
     "RateLimitError",
+    "RedisBudget",
+    "RedisTokenStore",
     "SearchTimeoutError",
+    "SharedRedis",
     "StateError",
     "Token",
     "TokenStore",

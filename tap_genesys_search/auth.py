@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import base64
 import threading
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 import msgspec
@@ -19,8 +18,18 @@ import requests
 
 from tap_genesys_search import errors, regions
 from tap_genesys_search.clock import Clock, SystemClock
-from tap_genesys_search.errors import ConfigurationError, ContractError, GenesysSearchError, place_of
+from tap_genesys_search.errors import (
+    TRACE_HEADER,
+    ConfigurationError,
+    ContractError,
+    GenesysSearchError,
+    place_of,
+    traced,
+)
 from tap_genesys_search.retry import Retrier, Transient
+from tap_genesys_search.shared import SharedRedis
+from tap_genesys_search.shared_tokens import RedisTokenStore
+from tap_genesys_search.tokens import LockingStore, MemoryTokenStore, Token, is_lifetime, is_value
 from tap_genesys_search.transport import new_session, refusal, send, settings_for
 
 if TYPE_CHECKING:
@@ -28,60 +37,14 @@ if TYPE_CHECKING:
     from random import Random
 
     from tap_genesys_search.settings import Settings
+    from tap_genesys_search.tokens import TokenStore
+    from tap_genesys_search.transport import Reply
 
 AuthMethod = Literal["auto", "post", "basic"]
 
-#: Seconds before its expiry at which a token is renewed.
-EARLY: Final = 60.0
-#: A token that lives shorter than this (seconds) is renewed at half its life.
-SHORT_LIFE: Final = 120.0
-
 _LOOK_AGAIN: Final = 0.1
-_LONGEST_LIFE: Final = 1e10
 _OK: Final = 200
 _SYSTEM_CLOCK: Final = SystemClock()
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An access token.
-
-    ``expires_at`` is in seconds since 1970, so that processes can share it; ``lifetime`` is in seconds, as issued.
-    """
-
-    value: str = field(repr=False)
-    expires_at: float
-    lifetime: float
-
-    @property
-    def early(self) -> float:
-        """Seconds before its expiry at which it is renewed."""
-        return EARLY if self.lifetime >= SHORT_LIFE else self.lifetime / 2
-
-
-class TokenStore(Protocol):
-    """Where a token is kept: in memory, or in a place that many workers share."""
-
-    def load(self) -> Token | None:
-        """Return the token that was saved last, if there is one."""
-
-    def save(self, token: Token | None) -> None:
-        """Keep a token; None: the one kept has been refused."""
-
-
-class MemoryTokenStore:
-    """A store for one process."""
-
-    def __init__(self) -> None:
-        self._token: Token | None = None
-
-    def load(self) -> Token | None:
-        """Return the token that was saved last, if there is one."""
-        return self._token
-
-    def save(self, token: Token | None) -> None:
-        """Keep a token, or none."""
-        self._token = token
 
 
 class GenesysAuth:
@@ -157,11 +120,14 @@ class GenesysAuth:
         self._begun = self._failed = 0
         #: How many requests went to the login host.
         self.tokens_requested = 0
+        #: Where other workers keep token and rate as well; closed with this.
+        self.shared: SharedRedis | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> GenesysAuth:
         """Return what a tap's settings describe."""
-        return cls(
+        shared = SharedRedis.from_settings(settings)
+        auth = cls(
             settings.client_id,
             settings.client_secret,
             settings.base_url,
@@ -172,7 +138,10 @@ class GenesysAuth:
             request_timeout_seconds=settings.request_timeout_seconds,
             max_retries=settings.max_retries,
             max_wait_seconds=settings.max_wait_seconds,
+            token_store=None if shared is None else RedisTokenStore(shared, settings.client_secret),
         )
+        auth.shared = shared
+        return auth
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(client_id={self._client_id!r}, auth_url={self._place!r})"
@@ -181,6 +150,8 @@ class GenesysAuth:
         """Close the connections, unless the session was given."""
         if self._owns_session:
             self._session.close()
+        if self.shared is not None:
+            self.shared.close()
 
     def hidden(self) -> tuple[str, ...]:
         """Return what no text may show: the secret in its written forms, the token and the one before it."""
@@ -238,26 +209,45 @@ class GenesysAuth:
             current = self._current
             if current and self._clock.monotonic() < current[1] and usable(current[0]):
                 return current[0].value
-            kept = self._store.load() if store else None
-            # Our own token, back from the store, is over by the monotonic clock, whatever the local time says.
-            if kept and kept.value not in {refused, current[0].value if current else ""}:
-                left = kept.expires_at - self._clock.time()
-                # A store's clock may differ from ours: no token is believed to live longer than it was issued for.
-                until = self._clock.monotonic() + min(left, kept.lifetime) - kept.early
-                if self._clock.monotonic() < until:
-                    return self._use(kept, until)
-            if refused and kept and kept.value == refused:
-                self._store.save(None)
-            # Those who waited while another failed try once each: together they ask no more than one does.
-            retries = 0 if self._failed > failed else None
-            self._begun += 1
-            try:
-                token, until = self._retrier.call(lambda *_: self._ask(), sleep=sleep, retries=retries)
-            except GenesysSearchError:
-                self._failed += 1
-                raise
-            self._store.save(token)
-            return self._use(token, until)
+            if store and (value := self._kept(refused)):
+                return value
+            lock: AbstractContextManager[None] = nullcontext()
+            if isinstance(self._store, LockingStore):
+                lock = self._store.locked(sleep)
+            with lock:
+                # Whoever held the lock before may have saved a token.
+                if store and isinstance(self._store, LockingStore) and (value := self._kept(refused)):
+                    return value
+                # Those who waited while another failed try once each: together they ask no more than one does.
+                return self._asked(sleep, 0 if self._failed > failed else None)
+
+    def _kept(self, refused: str) -> str | None:
+        """Use the token of the store, unless it is over, or was refused: then it leaves the store."""
+        kept = self._store.load()
+        if kept is None or not is_value(kept.value):
+            return None
+        if kept.value == refused:
+            self._store.save(None)
+            return None
+        current = self._current
+        # Our own token, back from the store, is over by the monotonic clock, whatever the local time says.
+        if current and kept.value == current[0].value:
+            return None
+        left = kept.expires_at - self._clock.time()
+        # A store's clock may differ from ours: no token is believed to live longer than it was issued for.
+        until = self._clock.monotonic() + min(left, kept.lifetime) - kept.early
+        return self._use(kept, until) if self._clock.monotonic() < until else None
+
+    def _asked(self, sleep: Callable[[float], None], retries: int | None) -> str:
+        """Ask for a token and keep it."""
+        self._begun += 1
+        try:
+            token, until = self._retrier.call(lambda *_: self._ask(), sleep=sleep, retries=retries)
+        except GenesysSearchError:
+            self._failed += 1
+            raise
+        self._store.save(token)
+        return self._use(token, until)
 
     def _use(self, token: Token, until: float) -> str:
         self._previous = self._current[0].value if self._current else ""
@@ -285,16 +275,17 @@ class GenesysAuth:
             document = msgspec.json.decode(reply.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # A proxy's page, or a cut body: another try may bring better.
-            raise Transient(self._off("is no JSON")) from None
+            raise Transient(self._off("is no JSON", reply)) from None
         problem = _problem(document)
         if problem:
-            raise self._off(problem)
+            raise self._off(problem, reply)
         lifetime = float(document["expires_in"])
         token = Token(document["access_token"], now + lifetime, lifetime)
         return token, begun + lifetime - token.early
 
-    def _off(self, what: str) -> ContractError:
-        return ContractError(f"the answer of {self._place} {what}; check auth_url, base_url and region")
+    def _off(self, what: str, reply: Reply) -> GenesysSearchError:
+        error = ContractError(f"the answer of {self._place} {what}; check auth_url, base_url and region")
+        return traced(error, reply.headers.get(TRACE_HEADER), self.hidden())
 
 
 def _problem(document: Any) -> str | None:  # noqa: ANN401 - whatever JSON came
@@ -305,10 +296,9 @@ def _problem(document: Any) -> str | None:  # noqa: ANN401 - whatever JSON came
         if name not in document:
             return f"has no {name}"
     value, lifetime = document["access_token"], document["expires_in"]
-    # Only what a header can carry, else the HTTP library would refuse it with a text that shows it.
-    if not isinstance(value, str) or not value or not (value.isascii() and value.isprintable()) or " " in value:
+    if not is_value(value):
         return "has an access_token that is no text without blanks"
-    if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not 0 < lifetime < _LONGEST_LIFE:
+    if not is_lifetime(lifetime):
         return "has an expires_in that is no positive number"
     return None
 

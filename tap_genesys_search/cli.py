@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 #: runs need none of what the others bring.
 _COMMANDS: Final = {
     "audit": ("tap_genesys_search.audit_command", "audit_command", "the package"),
+    "clock": ("tap_genesys_search.clock_command", "clock", "the package"),
     "demo": ("tap_genesys_search.demo", "demo_command", "a clone of the repository, with: uv sync"),
+    "doctor": ("tap_genesys_search.doctor_command", "doctor_command", "the package"),
     "explain": ("tap_genesys_search.explain_command", "explain_command", "the package"),
+    "plan": ("tap_genesys_search.plan_command", "plan_command", "the package"),
     "sandbox": (
         "tap_genesys_search.sandbox.command",
         "sandbox",

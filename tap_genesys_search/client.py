@@ -14,6 +14,7 @@ from tap_genesys_search import errors, records
 from tap_genesys_search.clock import Clock, SystemClock
 from tap_genesys_search.errors import (
     ConfigurationError,
+    ContractError,
     PlatformUnavailableError,
     QueryError,
     SearchTimeoutError,
@@ -211,6 +212,8 @@ class SearchClient:
         return reply
 
     def _read(self, reply: Reply, asking: _Asking, refused: int) -> records.Answer:
+        trace = reply.headers.get(errors.TRACE_HEADER)
+        hidden = (*self._auth.hidden(), asking.token)
         if reply.status == _OK:
             served_at = reply.served_at
             try:
@@ -221,12 +224,14 @@ class SearchClient:
                     f"{self._place} answered with {len(reply.body)} bytes ({errors.redacted(kind)[:50]}) "
                     f"that are no whole JSON; try again later, and check base_url and any proxy"
                 )
-                raise Transient(PlatformUnavailableError(message)) from None
+                raise Transient(errors.traced(PlatformUnavailableError(message), trace, hidden)) from None
+            except ContractError as error:
+                raise errors.traced(error, trace, hidden) from None
             answer.sent_at = asking.sent_at
+            answer.trace = errors.redacted(trace, hidden) if trace else None
             if asking.size and len(answer.records) >= asking.size:
                 self.stats.add(full_pages=1)
             return answer
-        hidden = (*self._auth.hidden(), asking.token)
         failure = refusal(reply, self._place, errors.SEARCH, self._clock.time(), hidden)
         if isinstance(failure, Throttled):
             self._budget.pause(failure.seconds, "the platform answered 429, too many requests")

@@ -14,11 +14,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _LONGEST_QUOTE: Final = 300
 _LONGEST_ID: Final = 80
+#: Where an answer has the platform's name for the request. The body's, where it has one, is the same.
+TRACE_HEADER: Final = "ININ-Correlation-Id"
+_TRACE_FIELDS: Final = ("contextId", "correlationId")
 # To the last @, as a password may hold a slash that should have been escaped.
 _USERINFO: Final = re.compile(r"(?<=//)\S*@")
 _CREDENTIAL: Final = re.compile(r"\b(bearer|basic)\s+(?=\S*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
@@ -26,10 +31,28 @@ _NAMED_SECRET: Final = re.compile(r"""\b(access_token|client_secret)(["']?\s*[=:
 
 
 class GenesysSearchError(Exception):
-    """The base of every error that this package raises on purpose; its text is one line that says what to do."""
+    """The base of every error that this package raises on purpose; its text is one line that says what to do.
+
+    Args:
+        message: The line.
+        fix: What to do, where it is not what the line says behind its semicolon.
+    """
 
     kind: ClassVar[str] = "platform"
     exit_code: ClassVar[int] = 75
+    #: What to do where the line does not say it.
+    cure: ClassVar[str] = "start again later"
+
+    def __init__(self, message: str = "", *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self._fix = fix
+
+    @property
+    def fix(self) -> str:
+        """What to do, without the reason: of whoever raised it, else behind the semicolon, else what the kind needs."""
+        advice = str(self).partition("; ")[2]
+        # "…; it does not honour sort" goes on with the reason.
+        return self._fix or ("" if advice.startswith("it ") else advice) or self.cure
 
 
 class ConfigurationError(GenesysSearchError):
@@ -37,6 +60,7 @@ class ConfigurationError(GenesysSearchError):
 
     kind = "configuration"
     exit_code = 78
+    cure = "change what the reason names"
 
 
 class AuthenticationError(ConfigurationError):
@@ -58,6 +82,8 @@ class StateError(ConfigurationError):
 class PlatformUnavailableError(GenesysSearchError):
     """The platform did not answer, or only with errors, within the retries."""
 
+    cure = "start again later; if it stays, check base_url, region and the network"
+
 
 class SearchTimeoutError(PlatformUnavailableError):
     """A search took too long, here or behind the platform's gateway: a narrower range may be answered."""
@@ -66,12 +92,21 @@ class SearchTimeoutError(PlatformUnavailableError):
 class RateLimitError(GenesysSearchError):
     """The platform asks to wait for longer than the settings allow."""
 
+    cure = "start again later, lower requests_per_minute or raise max_wait_seconds"
+
+    @property
+    @override
+    def fix(self) -> str:
+        """What to do: the line's semicolon stands between two figures."""
+        return self._fix or self.cure
+
 
 class ContractError(GenesysSearchError):
     """The API does not do what completeness rests on."""
 
     kind = "contract"
     exit_code = 76
+    cure = "check base_url; if it is right, give the platform's support the reason"
 
 
 class Action(Enum):
@@ -179,7 +214,7 @@ def describe(
     Args:
         status: The HTTP status.
         place: Host and path that answered, as :func:`place_of` writes them.
-        headers: The answer's headers, by any case; ``ININ-Correlation-Id`` is quoted, as support asks for it.
+        headers: The answer's headers, by any case. Its id is quoted, from the body or from here: support asks for it.
         body: The answer's body.
         table: SEARCH or TOKEN.
         hidden: Secrets that must not be quoted, should the other side have echoed them.
@@ -188,7 +223,7 @@ def describe(
     document = _object(body)
     says = [document.get("code") or document.get("error"), document.get("message") or document.get("description")]
     quote = redacted(": ".join(text for text in says if isinstance(text, str)), hidden)[:_LONGEST_QUOTE]
-    trace = document.get("contextId") or headers.get("ININ-Correlation-Id")
+    trace = next(filter(None, (document.get(name) for name in _TRACE_FIELDS)), headers.get(TRACE_HEADER))
     text = f"{policy.sentence} (HTTP {status} from {place}"
     if quote:
         text += f": {quote}"
@@ -196,8 +231,17 @@ def describe(
     if 300 <= status < 400 and target:  # noqa: PLR2004 - redirects
         text += f": it redirects to {redacted(target, hidden)[:_LONGEST_QUOTE]}"
     if trace:
-        text += f"; contextId {redacted(str(trace), hidden)[:_LONGEST_ID]}"
-    return policy.error(text + ")")
+        text += f"; {_trace(trace, hidden)}"
+    return policy.error(text + ")", fix=policy.sentence.partition("; ")[2])
+
+
+def traced(error: GenesysSearchError, trace: str | None, hidden: Iterable[str] = ()) -> GenesysSearchError:
+    """Return an error about an answer, with the name that the platform gave to the request: support asks for it."""
+    return type(error)(f"{error} ({_trace(trace, hidden)})", fix=error.fix) if trace else error
+
+
+def _trace(trace: object, hidden: Iterable[str]) -> str:
+    return f"contextId {redacted(str(trace), hidden)[:_LONGEST_ID]}"
 
 
 def redacted(text: str, hidden: Iterable[str] = ()) -> str:

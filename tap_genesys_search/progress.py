@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import threading
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
 
 if TYPE_CHECKING:
-    import logging
+    from collections.abc import Callable
 
     from tap_genesys_search.client import Stats
+    from tap_genesys_search.clock import Clock
+    from tap_genesys_search.progress_bar import ProgressBar
+    from tap_genesys_search.rate_limit import Budget
     from tap_genesys_search.reading import Progress
 
 #: Seconds between two progress lines.
 INTERVAL: Final = 30.0
+
+#: Seconds between two looks at a bar.
+_TICK: Final = 0.5
+#: Up to so many seconds a pause is only the pace of the searches.
+_PACE: Final = 1.0
+#: Seconds after which a page should have been taken.
+_SLOW_READER: Final = 5.0
+#: Seconds for a terminal that takes no more to take the last.
+_PATIENCE: Final = 1.0
+#: Searches for each full page: what seeking costs beyond paging.
+_SEEKING: Final = 1.03
+
+
+def searches_for(records: int, page_size: int) -> int:
+    """Estimate the searches that so many conversations take."""
+    return max(1, math.ceil(records / page_size * _SEEKING))
 
 
 def describe_range(low: int, high: int) -> str:
@@ -79,24 +101,48 @@ class Summary:
 
 
 class ProgressLog:
-    """Writes the log lines of one run.
+    """Tells of one run: on a terminal by a bar, else by a log line now and then; and what it was, at its end.
 
     Args:
         logger: Where to.
         progress: The reading's own counters.
         stats: The HTTP side's counters; what they held before this run is left out.
         page_size: Records in a full page.
-        now: Monotonic seconds.
+        clock: Its monotonic time.
+        budget: Says what rate is allowed, and when the limit lets go.
+        has_bar: Whether there may be a bar, as nobody else writes to the terminal.
     """
 
-    def __init__(self, logger: logging.Logger, progress: Progress, stats: Stats, page_size: int, now: float) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger,
+        progress: Progress,
+        stats: Stats,
+        page_size: int,
+        *,
+        clock: Clock,
+        budget: Budget,
+        has_bar: bool = False,
+    ) -> None:
         """Remember where the counters stood."""
         self._logger = logger
         self._progress = progress
         self._stats = stats
         self._page_size = page_size
-        self._began = self._last = self._counted = now
-        self._allowed = 0.0
+        self._clock = clock
+        self._budget = budget
+        self._has_bar = has_bar
+        self._began = clock.monotonic()
+        #: Searches that the rate limit has let through so far, and up to when: one tuple, as two threads read it.
+        self._allowance = (0.0, self._began)
+        self._last: int | None = None
+        #: When a page was handed to the reader who has not come back yet.
+        self._handed: float | None = None
+        #: Until when each thread pauses that was told to, or before it tries again.
+        self._pauses: dict[int, float] = {}
+        self._ended = threading.Event()
+        self._teller: threading.Thread | None = None
+        self._bar: ProgressBar | None = None
         self._searches_before = stats.searches
         self._throttled_before = stats.throttled_429
         self._retries_before = stats.retries
@@ -107,13 +153,27 @@ class ProgressLog:
         """Searches of this run."""
         return self._stats.searches - self._searches_before
 
-    def started(self, low: int, high: int, rate: float) -> None:
-        """Say what is ahead, by the API's estimate; the rate is in searches a second."""
-        total = self._progress.total
+    def begin(self) -> None:
+        """Begin to tell, from a thread of its own, as those of the run may all be waiting."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        if self._has_bar:
+            # Only here, as most runs have no terminal.
+            from tap_genesys_search.progress_bar import ProgressBar, consoles  # noqa: PLC0415
+
+            if handlers := consoles(self._logger):
+                self._bar = ProgressBar(handlers)
+        # No daemon: one that writes while the interpreter ends brings it down.
+        self._teller = threading.Thread(target=self._keep_telling, name="progress", daemon=False)
+        self._teller.start()
+
+    def started(self, low: int, high: int) -> None:
+        """Say what is ahead, by the API's estimate."""
+        total, rate = self._progress.total, self._budget.rate
         if total is None:
             self._logger.info("Reading conversations %s; the API gives no total", describe_range(low, high))
             return
-        searches = max(1, math.ceil(total / self._page_size * 1.03))
+        searches = searches_for(total, self._page_size)
         self._logger.info(
             "Reading conversations %s: about %s, in about %s searches, %s at %.0f a minute",
             describe_range(low, high),
@@ -123,37 +183,115 @@ class ProgressLog:
             rate * 60,
         )
 
-    def page(self, last: int, now: float, rate: float) -> None:
-        """Say how far the run is, if the last line is old enough; the rate is what is allowed at present."""
-        self._allow(now, rate)
-        if now - self._last < INTERVAL:
-            return
-        self._last = now
-        records, total, took = self._progress.records, self._progress.total or 0, now - self._began
+    def hand_on(self) -> None:
+        """Note that a page goes to the reader."""
+        self._handed = self._clock.monotonic()
+
+    def handed_on(self, last: int) -> None:
+        """Note that the reader has taken it, and where it ends."""
+        self._handed = None
+        self._last = last
+        self._allow()
+
+    def watched(self, sleep: Callable[[float], None]) -> Callable[[float], None]:
+        """Return the same sleep, of which this log knows."""
+
+        def pause(seconds: float) -> None:
+            # What the limit makes everybody wait for is no fault, up to its last second.
+            if seconds <= _PACE or self._budget.waiting() > 0:
+                sleep(seconds)
+                return
+            thread = threading.get_ident()
+            self._pauses[thread] = self._clock.monotonic() + seconds
+            try:
+                sleep(seconds)
+            finally:
+                del self._pauses[thread]
+
+        return pause
+
+    def tell(self) -> None:
+        """Write how far the run is, and what it waits for."""
+        now = self._clock.monotonic()
+        records, total, took = self._progress.records, self._progress.total or 0, max(now - self._began, _PACE)
         share = f" of about {total:,} ({min(99, 100 * records // total)} %)" if total > records else ""
-        to_go = f"; about {describe_minutes(took / records * (total - records))} to go" if total > records else ""
+        notes = [f"{self.searches:,} searches, {self._budget_share(now):.0%} of the rate limit"]
+        if (left := self._left(took)) is not None:
+            notes.append(f"about {describe_minutes(left)} to go")
+        if waits := self._waits(now):
+            notes.append(waits)
         self._logger.info(
-            "Read %s conversations%s, up to %s; %s searches, %.1f a second%s",
+            "Read %s conversations%s, %s a second%s; %s",
             f"{records:,}",
             share,
-            timestamps.write(last),
-            f"{self.searches:,}",
-            self.searches / took,
-            to_go,
+            f"{records / took:,.0f}",
+            "" if self._last is None else f", up to {timestamps.write(self._last)}",
+            "; ".join(notes),
         )
 
-    def finished(self, low: int, high: int, now: float, rate: float, *, complete: bool) -> None:
+    def draw(self, bar: ProgressBar) -> None:
+        """Show the same in a bar: short, and the most telling first, as a terminal may be narrow."""
+        now = self._clock.monotonic()
+        records, total, took = self._progress.records, self._progress.total or 0, max(now - self._began, _PACE)
+        notes = [f"{records:,} of {total:,}" if total > records else f"{records:,}"]
+        if (left := self._left(took)) is not None:
+            notes.append(f"{describe_minutes(left)} to go")
+        if waits := self._waits(now):
+            notes.insert(0, waits)
+        else:
+            notes += [f"{records / took:,.0f}/s", f"{self._budget_share(now):.0%} of the limit"]
+        bar.draw(min(0.99, records / total) if total > records else None, ", ".join(notes))
+
+    def finished(self, low: int, high: int, *, complete: bool) -> None:
         """Say what the run was: a line for people and, at its end or as ``summary`` of a structured log, a record."""
-        self._allow(now, rate)
-        summary = self._summary(low, high, now, complete=complete)
+        self._ended.set()
+        if self._teller is not None:
+            self._teller.join(_PATIENCE)
+        if self._bar is not None:
+            self._bar.close()
+        self._allow()
+        summary = self._summary(low, high, self._clock.monotonic(), complete=complete)
         self._logger.info("%s", summary)
         fields = asdict(summary)
         self._logger.info("SUMMARY: %s", json.dumps(fields), extra={"summary": fields})
 
-    def _allow(self, now: float, rate: float) -> None:
+    def _keep_telling(self) -> None:
+        told = time.monotonic()
+        while not self._ended.wait(_TICK) and threading.main_thread().is_alive():
+            if self._bar is not None:
+                self.draw(self._bar)
+            elif time.monotonic() - told >= INTERVAL:
+                told = time.monotonic()
+                self.tell()
+
+    def _allow(self) -> None:
         """Add up what the rate limit, which may change, lets through."""
-        self._allowed += rate * (now - self._counted)
-        self._counted = now
+        now = self._clock.monotonic()
+        self._allowance = (self._allowed(now), now)
+
+    def _allowed(self, now: float) -> float:
+        allowed, until = self._allowance
+        return allowed + self._budget.rate * (now - until)
+
+    def _budget_share(self, now: float) -> float:
+        # The first search of a run needs no time to be allowed.
+        return min(1.0, self.searches / max(1.0, self._allowed(now)))
+
+    def _left(self, took: float) -> float | None:
+        """Guess the seconds to go, if there is anything to guess by."""
+        records, total = self._progress.records, self._progress.total or 0
+        return took / records * (total - records) if total > records > 0 else None
+
+    def _waits(self, now: float) -> str:
+        """Say what holds the run up, if anything does."""
+        if (seconds := self._budget.waiting()) > _PACE:
+            return f"limit reached, going on in {math.ceil(seconds)} s"
+        if pauses := [until - now for until in self._pauses.copy().values()]:
+            return f"a fault of the platform, trying again in {max(0, math.ceil(min(pauses)))} s"
+        handed = self._handed
+        if handed is not None and now - handed > _SLOW_READER:
+            return f"waiting for whoever reads the output, for {now - handed:.0f} s"
+        return ""
 
     def _summary(self, low: int, high: int, now: float, *, complete: bool) -> Summary:
         progress = self._progress
@@ -170,8 +308,7 @@ class ProgressLog:
             throttled=self._stats.throttled_429 - self._throttled_before,
             retries=self._stats.retries - self._retries_before,
             waited_seconds=round(self._stats.told_wait_seconds - self._waited_before, 3),
-            # The first search of a run needs no time to be allowed.
-            budget_share=round(min(1.0, self.searches / max(1.0, self._allowed)), 3),
+            budget_share=round(self._budget_share(now), 3),
             held_seconds=round(progress.seconds_held / max(1, progress.pages), 3),
             longest_held_seconds=round(progress.longest_held, 3),
         )

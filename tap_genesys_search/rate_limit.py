@@ -12,7 +12,7 @@ import re
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from tap_genesys_search.errors import RateLimitError
 
@@ -66,9 +66,12 @@ class Budget(Protocol):
     def throttled_lately(self, now: float) -> int:
         """Return the number of pauses within the last minute."""
 
+    def waiting(self) -> float:
+        """Return the seconds until the platform lets anybody send again; 0: now."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Wait:
+class Wait:
     """Why not now: how long, in words, until when these words are no news, and whether the platform said so."""
 
     seconds: float
@@ -77,6 +80,30 @@ class _Wait:
     told: bool = False
     #: Whether the pace is that of a window of the platform's that is hours long, so that it is a wait like any other.
     by_window: bool = False
+    #: The moment that is kept for this request, where requests stand in a queue.
+    turn: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the headers of one answer say of the platform's window."""
+
+    count: int
+    allowed: int
+    #: Seconds.
+    reset: float
+
+    @classmethod
+    def read(cls, headers: Mapping[str, str]) -> Self | None:
+        """Read headers, by lower-case name or by any case; None for what makes no sense."""
+        count, allowed, reset = (
+            _number(headers.get(f"inin-ratelimit-{name}")) for name in ("count", "allowed", "reset")
+        )
+        if count is None or allowed is None or reset is None:
+            return None
+        if not 1 <= allowed <= _LARGEST_COUNT or count > _LARGEST_COUNT or reset > _LONGEST_RESET:
+            return None
+        return cls(int(count), int(allowed), reset)
 
 
 class _Window:
@@ -186,15 +213,13 @@ class RateBudget:
         Raises:
             RateLimitError: The platform asks to wait for longer than that.
         """
-        told = 0.0
+        told, wait = 0.0, None
         while True:
+            now = self._clock.monotonic()
+            wait = self._take(wait)
+            if wait is None:
+                return told
             with self._lock:
-                now = self._clock.monotonic()
-                wait = self._wait(now)
-                if wait is None:
-                    self._in_flight += 1
-                    self._granted.append(now)
-                    return told
                 announce = wait.seconds > _LONG_WAIT and self._is_news(wait.reason, wait.until)
             if (wait.told or wait.by_window) and told + wait.seconds > max_wait:
                 message = (
@@ -221,15 +246,13 @@ class RateBudget:
         Args:
             headers: By lower-case name, or by any case.
         """
-        count, allowed, reset = (
-            _number(headers.get(f"inin-ratelimit-{name}")) for name in ("count", "allowed", "reset")
-        )
-        if count is None or allowed is None or reset is None:
-            return
-        if not 1 <= allowed <= _LARGEST_COUNT or count > _LARGEST_COUNT or reset > _LONGEST_RESET:
-            return
+        told = Told.read(headers)
+        if told is not None:
+            self._note(told)
+
+    def _note(self, told: Told) -> None:
         with self._lock:
-            self._window.tell(int(count), int(allowed), reset, self._clock.monotonic())
+            self._window.tell(told.count, told.allowed, told.reset, self._clock.monotonic())
 
     def pause(self, seconds: float, reason: str) -> None:
         """Let nobody send for so many seconds, or until the end of a longer pause.
@@ -251,10 +274,32 @@ class RateBudget:
         with self._lock:
             return sum(begun > now - LATELY for begun in self._pauses)
 
-    def _wait(self, now: float) -> _Wait | None:
+    def waiting(self) -> float:
+        """Return the seconds until the platform lets anybody send again, after a 429 or at a used-up limit; 0: now."""
+        with self._lock:
+            now = self._clock.monotonic()
+            window = self._window
+            window.roll(now)
+            is_used_up = window.allowed is not None and window.count >= window.allowed
+            return max(0.0, self._paused_until - now, window.until - now if is_used_up else 0.0)
+
+    def _take(self, _before: Wait | None) -> Wait | None:
+        """Take a slot, or say what stands against it now; ``_before`` is what was said last."""
+        with self._lock:
+            now = self._clock.monotonic()
+            wait = self._wait(now)
+            if wait is None:
+                self._grant(now)
+            return wait
+
+    def _grant(self, now: float) -> None:
+        self._in_flight += 1
+        self._granted.append(now)
+
+    def _wait(self, now: float) -> Wait | None:
         """Say what stands against a request now; None takes the slot. Under the lock."""
         if now < self._paused_until:
-            return _Wait(self._paused_until - now, self._pause_reason, self._paused_until, told=True)
+            return Wait(self._paused_until - now, self._pause_reason, self._paused_until, told=True)
         window = self._window
         window.roll(now)
         interval, window_left = self._interval, math.inf
@@ -263,11 +308,11 @@ class RateBudget:
             window_left = window.until - now
             if window.count >= window.allowed:
                 reason = f"the platform's limit of {window.allowed} requests is used up until it is reset"
-                return _Wait(window_left, reason, window.until, told=True)
+                return Wait(window_left, reason, window.until, told=True)
             left = window.allowed - window.count - self._in_flight
             if left <= 0:
                 # The answers under way tell whether the platform has counted them already.
-                return _Wait(min(_LOOK_AGAIN, window_left), "answers under way", window.until)
+                return Wait(min(_LOOK_AGAIN, window_left), "answers under way", window.until)
             spread = (window_left - window.reserve) / left
             if spread > interval:
                 interval = spread
@@ -277,7 +322,7 @@ class RateBudget:
         free = self._granted[0] + 1 if len(self._granted) == self._granted.maxlen else now
         seconds = min(max(slot, free) - now, window_left)
         if seconds > 0:
-            return _Wait(seconds, reason, until, by_window=until < math.inf and seconds > _MINUTE)
+            return Wait(seconds, reason, until, by_window=until < math.inf and seconds > _MINUTE)
         self._slot = slot
         return None
 

@@ -100,6 +100,8 @@ class Answer:
     served_at: int | None = None
     #: Monotonic seconds when the request left: what it waited for the rate limit before does not make the answer older.
     sent_at: float | None = None
+    #: The platform's name for the request.
+    trace: str | None = None
     #: What was changed in its values, in words for the log.
     notes: set[str] = field(default_factory=set)
     #: Whether every record has an id and a timestamp, which is what makes the short ways below right.

@@ -1,7 +1,8 @@
-"""How a command ends: one line that says what is wrong, and an exit code that tells the kinds apart."""
+"""How a command ends: one line that says what is wrong, a record for machines, and an exit code for each kind."""
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def one_line_errors(logger: logging.Logger, exit_code: int | None = None) -> Iterator[None]:
+def one_line_errors(
+    logger: logging.Logger, exit_code: int | None = None, *, has_record: bool = False
+) -> Iterator[None]:
     """Log what is wrong as one CRITICAL line and leave; the traceback is for DEBUG.
 
     Args:
         logger: Where to.
         exit_code: Instead of the error's own, which tells its kind.
+        has_record: Whether the line follows a record for machines.
     """
     try:
         yield
@@ -37,9 +41,22 @@ def one_line_errors(logger: logging.Logger, exit_code: int | None = None) -> Ite
         elif type(error).__module__ == "singer_sdk.exceptions":
             problem = ConfigurationError(" ".join(str(error).split()))
         else:
+            if has_record:
+                # Its text may hold anything; the traceback that follows is for who can read it.
+                reason = f"a fault of the program: {type(error).__name__}"
+                _write_record(logger, "unexpected", reason, "report it, with the traceback below", 1)
             raise
     else:
         return
     logger.debug("What was raised", exc_info=problem)
+    code = problem.exit_code if exit_code is None else exit_code
+    if has_record:
+        _write_record(logger, problem.kind, str(problem), problem.fix, code)
     logger.critical("%s", problem)
-    sys.exit(problem.exit_code if exit_code is None else exit_code)
+    sys.exit(code)
+
+
+def _write_record(logger: logging.Logger, kind: str, reason: str, fix: str, exit_code: int) -> None:
+    """Log it as JSON at the end of a line, and as ``failure`` of a structured log; as an error, to pass any filter."""
+    failure = {"kind": kind, "reason": reason, "fix": fix, "exit_code": exit_code}
+    logger.error("FAILURE: %s", json.dumps(failure), extra={"failure": failure})

@@ -20,6 +20,7 @@ from tap_genesys_search.pagination import Axis, Question
 from tap_genesys_search.progress import ProgressLog
 from tap_genesys_search.rate_limit import RateBudget
 from tap_genesys_search.reading import Reading
+from tap_genesys_search.shared_budget import RedisBudget
 from tap_genesys_search.workers import Workers
 
 if TYPE_CHECKING:
@@ -125,9 +126,10 @@ class ConversationSearchClient:
         auth: GenesysAuth | None = None,
         on_request: Callable[[float, int], None] | None = None,
     ) -> Self:
-        """Return a client with a tap's settings."""
+        """Return a client with a tap's settings; its budget is shared where ``auth`` shares its token."""
+        auth, clock = auth or GenesysAuth.from_settings(settings), SystemClock()
         return cls(
-            auth or GenesysAuth.from_settings(settings),
+            auth,
             settings.base_url,
             page_size=settings.page_size,
             concurrency=settings.concurrency,
@@ -139,6 +141,8 @@ class ConversationSearchClient:
             request_timeout_seconds=settings.request_timeout_seconds,
             user_agent=settings.user_agent,
             on_request=on_request,
+            budget=RedisBudget(auth.shared, settings.requests_per_minute, clock) if auth.shared else None,
+            clock=clock,
         )
 
     def stream_conversations(
@@ -250,6 +254,7 @@ class SearchRun:
         limit: About how many records will be taken.
         workers: How many searches at a time; None: as the client sees fit.
         logger: Where the run's progress is told.
+        has_bar: Whether that may be a bar, where the logger shows its lines on a terminal.
 
     Attributes:
         began: The local clock when the run was made.
@@ -268,6 +273,7 @@ class SearchRun:
         limit: int | None = None,
         workers: int | None = None,
         logger: logging.Logger = _logger,
+        has_bar: bool = False,
     ) -> None:
         """Take the local time; nothing is sent yet."""
         self._client = client
@@ -295,7 +301,13 @@ class SearchRun:
         self._notes: set[str] = set()
         self._logger = logger
         self._log = ProgressLog(
-            logger, self._reading.progress, client.http.stats, client.page_size, client.clock.monotonic()
+            logger,
+            self._reading.progress,
+            client.http.stats,
+            client.page_size,
+            clock=client.clock,
+            budget=client.budget,
+            has_bar=has_bar,
         )
 
     @property
@@ -316,22 +328,23 @@ class SearchRun:
         """
         if self.is_empty:
             return
-        clock, budget = self._client.clock, self._client.budget
-        workers = Workers(self._reading, self._ask, clock, at_most=self._at_most)
+        workers = Workers(self._reading, self._ask, self._client.clock, at_most=self._at_most)
         told = complete = False
         timeless = 0
+        self._log.begin()
         try:
             for page in workers.pages():
                 timeless += page.batch.stamps.count(None)
                 if not told:
                     told = True
-                    self._log.started(self.low, self.high, budget.rate)
+                    self._log.started(self.low, self.high)
+                self._log.hand_on()
                 yield page
-                self._log.page(self._axis.place(page.last), clock.monotonic(), budget.rate)
+                self._log.handed_on(self._axis.place(page.last))
             complete = True
         finally:
             workers.close()
-            self._log.finished(self.low, self.high, clock.monotonic(), budget.rate, complete=complete)
+            self._log.finished(self.low, self.high, complete=complete)
             self._warn(timeless)
 
     def _warn(self, timeless: int) -> None:
@@ -345,7 +358,7 @@ class SearchRun:
             )
 
     def _ask(self, question: Question, sleep: Callable[[float], None]) -> Answer:
-        answer = self._client.http.ask(question, self._query, sleep)
+        answer = self._client.http.ask(question, self._query, self._log.watched(sleep))
         if nameless := answer.ids.count(None):
             self._nameless.append(nameless)
         self._notes.update(answer.notes)

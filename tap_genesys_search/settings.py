@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from singer_sdk import Tap
 from singer_sdk import typing as th
 
+from tap_genesys_search import redis_url
 from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.lucene import checked
 from tap_genesys_search.regions import DEFAULT_REGION, DOMAINS, api_url, is_login_host, token_url
@@ -179,6 +180,16 @@ CONFIG_JSONSCHEMA: Final[dict[str, Any]] = th.PropertiesList(
         description="How long to wait for an answer.",
     ),
     th.Property(
+        "redis_url",
+        th.StringType,
+        secret=True,
+        title="Redis URL",
+        description=(
+            "Where workers share one token and one rate limit, such as rediss://:password@host:6379/0; needs the "
+            "extra redis."
+        ),
+    ),
+    th.Property(
         "user_agent",
         th.StringType,
         title="User agent",
@@ -216,6 +227,7 @@ class Settings:
     max_retries: int
     max_wait_seconds: int
     request_timeout_seconds: int
+    redis_url: str | None = field(repr=False)
     user_agent: str
 
     @classmethod
@@ -239,7 +251,7 @@ class Settings:
         if start is not None and end is not None and end <= start:
             problems.append("end_date must be after start_date")
         if problems:
-            raise ConfigurationError("; ".join(problems))
+            raise ConfigurationError("; ".join(problems), fix=ConfigurationError.cure)
 
         region, method = values.pop("region"), values.pop("auth_method")
         base_url = values.pop("base_url") or api_url(region)
@@ -375,6 +387,7 @@ _CHECKS: Final = {
     "base_url": _base_url,
     "auth_url": _auth_url,
     "query": checked,
+    "redis_url": redis_url.checked,
     "start_date": _instant,
     "end_date": _instant,
 }

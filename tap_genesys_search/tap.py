@@ -27,11 +27,11 @@ _NO_STATE = "the state is none: it must be an object with bookmarks by stream; r
 
 
 class TapCommand(SingerCommand):
-    """The SDK's command, with one line and a telling exit code where it would show a traceback."""
+    """The SDK's command, with one line, a record and a telling exit code where it would show a traceback."""
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        with one_line_errors(self.logger):
+        with one_line_errors(self.logger, has_record=True):
             return super().main(*args, **kwargs)
 
 
@@ -75,7 +75,7 @@ class TapGenesysSearch(Tap):
         except ConfigValidationError as error:
             # The SDK's messages show the values that are wrong, and a secret may be among them: ours go first.
             Settings.from_config(self.config)
-            raise ConfigurationError("; ".join(error.errors)) from None
+            raise ConfigurationError("; ".join(error.errors), fix=ConfigurationError.cure) from None
         if validate_config:
             Settings.from_config(self.config)
         if isinstance(self.message_writer, PageWriter):

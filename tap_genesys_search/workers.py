@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
-from tap_genesys_search.errors import QueryError, SearchTimeoutError
+from tap_genesys_search.errors import ContractError, QueryError, SearchTimeoutError, traced
 from tap_genesys_search.pagination import Ask
 
 if TYPE_CHECKING:
@@ -114,7 +114,10 @@ class Workers:
                         self._reading.refuse(ticket, error)
                 else:
                     with self._lock:
-                        self._reading.deliver(ticket, answer)
+                        try:
+                            self._reading.deliver(ticket, answer)
+                        except ContractError as error:
+                            raise traced(error, answer.trace) from None
         except CancelledError:
             pass
         except BaseException as error:  # noqa: BLE001 - it is raised again by the thread that reads

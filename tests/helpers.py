@@ -133,6 +133,12 @@ class Run:
         """The lines of the log that tell why the run ended."""
         return [line for line in self.stderr.splitlines() if "CRITICAL" in line]
 
+    @property
+    def failures(self) -> list[Message]:
+        """The records of the log that tell machines why the run ended."""
+        marked = (line.partition("FAILURE: ")[2] for line in self.stderr.splitlines())
+        return [json.loads(record) for record in marked if record]
+
 
 def bookmark_of(state: State) -> State:
     """What a state says of the stream; nothing at first."""

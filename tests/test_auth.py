@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 
-from tap_genesys_search.auth import GenesysAuth, MemoryTokenStore, Token
+from tap_genesys_search.auth import GenesysAuth
 from tap_genesys_search.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -25,6 +25,7 @@ from tap_genesys_search.errors import (
     RateLimitError,
     SearchTimeoutError,
 )
+from tap_genesys_search.tokens import MemoryTokenStore, Token
 from tests.fakes import FakeClock, Server, serving
 
 if TYPE_CHECKING:

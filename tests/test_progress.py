@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+from dataclasses import dataclass, field
 
 import pytest
 
+from tap_genesys_search import progress as module
 from tap_genesys_search import timestamps
 from tap_genesys_search.client import Stats
-from tap_genesys_search.progress import INTERVAL, ProgressLog, describe_minutes, describe_range
+from tap_genesys_search.progress import ProgressLog, describe_minutes, describe_range, searches_for
+from tap_genesys_search.rate_limit import RateBudget
 from tap_genesys_search.reading import Progress
+from tests.fakes import FakeClock
 from tests.index import NOON
+
+#: Requests a minute of the budget: five a second.
+RATE = 300
+
+
+@dataclass
+class Told:
+    """A log whose client has been used before, and what it looks at."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    progress: Progress = field(default_factory=Progress)
+    stats: Stats = field(default_factory=lambda: Stats(searches=100, throttled_429=7, retries=3))
+
+    def __post_init__(self) -> None:
+        self.budget = RateBudget(RATE, self.clock)
+        self.log = ProgressLog(
+            logging.getLogger("told"), self.progress, self.stats, 200, clock=self.clock, budget=self.budget
+        )
 
 
 @pytest.fixture
-def log() -> tuple[ProgressLog, Progress, Stats]:
-    """A log whose client has been used before."""
-    progress = Progress()
-    stats = Stats(searches=100, throttled_429=7, retries=3)
-    return ProgressLog(logging.getLogger("told"), progress, stats, 200, now=1000.0), progress, stats
+def told() -> Told:
+    return Told()
 
 
 @pytest.mark.parametrize(
@@ -40,11 +60,15 @@ def test_a_duration(seconds: float, text: str) -> None:
     assert describe_minutes(seconds) == text
 
 
-def test_what_is_ahead(log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture) -> None:
-    told, progress, _ = log
-    progress.total = 1_000_000
+@pytest.mark.parametrize(("records", "searches"), [(0, 1), (200, 2), (1_000_000, 5_150)])
+def test_what_so_many_take(records: int, searches: int) -> None:
+    assert searches_for(records, 200) == searches
+
+
+def test_what_is_ahead(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    told.progress.total = 1_000_000
     with caplog.at_level(logging.INFO):
-        told.started(timestamps.BEGIN, NOON, rate=5.0)
+        told.log.started(timestamps.BEGIN, NOON)
     (line,) = caplog.messages
     assert line == (
         "Reading conversations from the beginning to 2026-10-05T12:00:00.000Z: about 1,000,000, in about 5,150 "
@@ -52,62 +76,173 @@ def test_what_is_ahead(log: tuple[ProgressLog, Progress, Stats], caplog: pytest.
     )
 
 
-def test_what_is_ahead_without_a_total(
-    log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_ahead_without_a_total(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        log[0].started(timestamps.BEGIN, timestamps.END, rate=5.0)
+        told.log.started(timestamps.BEGIN, timestamps.END)
     assert "no total" in caplog.text
 
 
-def test_a_line_every_half_minute(log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture) -> None:
-    told, progress, stats = log
-    progress.total, progress.records, stats.searches = 10_000, 2500, 115
+# On the way
+
+
+def line(told: Told, caplog: pytest.LogCaptureFixture) -> str:
+    """What it tells now."""
+    caplog.clear()
     with caplog.at_level(logging.INFO):
-        for second in range(100):
-            told.page(NOON, 1000.0 + second, rate=5.0)
-    assert len(caplog.messages) == int(99 // INTERVAL)
-    assert caplog.messages[0] == (
-        "Read 2,500 conversations of about 10,000 (25 %), up to 2026-10-05T12:00:00.000Z; 15 searches, 0.5 a second; "
-        "about 90 s to go"
+        told.log.tell()
+    (message,) = caplog.messages
+    return message
+
+
+class Bar:
+    """A bar that keeps what it is told."""
+
+    def draw(self, share: float | None, text: str) -> None:
+        self.share, self.text = share, text
+
+
+def bar(told: Told) -> tuple[float | None, str]:
+    """What the bar would show now."""
+    shown = Bar()
+    told.log.draw(shown)  # type: ignore[arg-type]
+    return shown.share, shown.text
+
+
+def test_how_far_it_is(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    told.progress.total, told.progress.records, told.stats.searches = 10_000, 2500, 115
+    told.clock.sleep(30)
+    told.log.handed_on(NOON)
+    assert line(told, caplog) == (
+        "Read 2,500 conversations of about 10,000 (25 %), 83 a second, up to 2026-10-05T12:00:00.000Z; "
+        "15 searches, 10% of the rate limit; about 90 s to go"
     )
+    assert bar(told) == (0.25, "2,500 of 10,000, 90 s to go, 83/s, 10% of the limit")
 
 
 @pytest.mark.parametrize("total", [None, 0, 2500])
-def test_no_share_of_a_total_that_is_reached(
-    log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture, total: int | None
+def test_no_share_of_a_total_that_is_reached(told: Told, caplog: pytest.LogCaptureFixture, total: int | None) -> None:
+    told.progress.total, told.progress.records = total, 2500
+    told.clock.sleep(30)
+    text = line(told, caplog)
+    assert "(" not in text
+    assert "to go" not in text
+    assert bar(told) == (None, "2,500, 83/s, 0% of the limit")
+
+
+def test_before_the_first_page(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    assert line(told, caplog) == "Read 0 conversations, 0 a second; 0 searches, 0% of the rate limit"
+    assert bar(told) == (None, "0, 0/s, 0% of the limit")
+    told.progress.total = 10
+    assert "Read 0 conversations of about 10 (0 %)" in line(told, caplog)
+
+
+def test_one_that_is_not_done_is_never_at_the_end(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    told.progress.total, told.progress.records = 100_000, 99_999
+    told.clock.sleep(30)
+    assert "(99 %)" in line(told, caplog)
+    assert bar(told)[0] == 0.99
+
+
+def test_it_waits_for_the_limit(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    told.progress.total, told.progress.records = 10_000, 2500
+    told.clock.sleep(30)
+    told.budget.pause(41.2, "429")
+    assert line(told, caplog).endswith("; limit reached, going on in 42 s")
+    assert bar(told)[1] == "limit reached, going on in 42 s, 2,500 of 10,000, 90 s to go"
+    told.clock.sleep(40)
+    assert "going on in 2 s" in bar(told)[1]
+    told.clock.sleep(2)
+    assert "limit reached" not in bar(told)[1] + line(told, caplog)
+
+
+def test_it_waits_before_it_tries_again(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    """And the pace of the searches is no such wait."""
+    seen = []
+
+    def sleep(seconds: float) -> None:
+        seen.append(line(told, caplog))
+        told.clock.sleep(seconds)
+
+    told.log.watched(sleep)(17.5)
+    told.log.watched(sleep)(0.9)
+    assert seen[0].endswith("; a fault of the platform, trying again in 18 s")
+    assert "trying again" not in seen[1]
+
+
+def test_the_limit_is_no_fault_in_its_last_second_either(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    seen = []
+
+    def sleep(seconds: float) -> None:
+        told.clock.sleep(seconds - 0.5)
+        seen.append(line(told, caplog))
+
+    told.budget.pause(12, "429")
+    told.log.watched(sleep)(12)
+    assert "trying again" not in seen[0]
+
+
+def test_a_wait_that_is_cut_short_is_over(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    def sleep(_: float) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        told.log.watched(sleep)(17.5)
+    assert "trying again" not in line(told, caplog)
+
+
+def test_it_waits_for_the_reader(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    told.log.hand_on()
+    told.clock.sleep(4)
+    assert "reads the output" not in line(told, caplog)
+    told.clock.sleep(36)
+    assert line(told, caplog).endswith("; waiting for whoever reads the output, for 40 s")
+    told.log.handed_on(NOON)
+    assert "reads the output" not in line(told, caplog)
+
+
+def test_a_line_every_half_minute(
+    told: Told, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, progress, _ = log
-    progress.total, progress.records = total, 2500
+    """Whatever the run does meanwhile, until its end."""
+    monkeypatch.setattr(module, "INTERVAL", 0.01)
+    monkeypatch.setattr(module, "_TICK", 0.01)
+    come = threading.Semaphore(0)
+    monkeypatch.setattr(told.log, "tell", come.release)
     with caplog.at_level(logging.INFO):
-        told.page(NOON, 1030.0, rate=5.0)
-    assert "%" not in caplog.text
-    assert "to go" not in caplog.text
+        told.log.begin()
+        assert all(come.acquire(timeout=20) for _ in range(3))
+        told.log.finished(timestamps.BEGIN, NOON, complete=False)
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
 
 
-def test_nothing_read_after_half_a_minute(
-    log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture
-) -> None:
-    told, progress, _ = log
-    progress.total, progress.records = 10, 1
-    with caplog.at_level(logging.INFO):
-        told.page(NOON, 1030.0, rate=5.0)
-    assert "Read 1 conversations of about 10 (10 %)" in caplog.text
+def test_nobody_is_told_who_does_not_listen(told: Told) -> None:
+    logging.getLogger("told").setLevel(logging.WARNING)
+    try:
+        told.log.begin()
+        assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
+    finally:
+        logging.getLogger("told").setLevel(logging.NOTSET)
 
 
-def test_what_it_was(log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture) -> None:
+# At the end
+
+
+def test_what_it_was(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     """A line for people, and the same as a record for machines."""
-    told, progress, stats = log
+    progress, stats = told.progress, told.stats
     progress.records, progress.slices, progress.reread, progress.pages = 10_001, 4, 2, 52
     progress.seconds_held, progress.longest_held = 104.0, 7.25
     stats.searches, stats.throttled_429, stats.retries, stats.told_wait_seconds = 154, 8, 5, 12.5
+    told.clock.sleep(10)
+    told.log.handed_on(NOON)
+    told.budget.observe({"inin-ratelimit-count": "0", "inin-ratelimit-allowed": "60", "inin-ratelimit-reset": "59.95"})
+    told.clock.sleep(10)
     with caplog.at_level(logging.INFO):
-        told.page(NOON, 1010.0, rate=5.0)
-        told.finished(timestamps.BEGIN, NOON, 1020.0, rate=1.0, complete=True)
-    line, record = caplog.messages
-    assert line == (
+        told.log.finished(timestamps.BEGIN, NOON, complete=True)
+    text, record = caplog.messages
+    assert text == (
         "Read all 10,001 conversations from the beginning to 2026-10-05T12:00:00.000Z in 20 s and 54 searches (1.06 for"
-        " each full page, 90% of the rate limit): 4 slices, 1 times told to wait (12 s), 2 retries, 2 pages read again;"
+        " each full page, 87% of the rate limit): 4 slices, 1 times told to wait (12 s), 2 retries, 2 pages read again;"
         " 2.0 s from asking to passing on, 7.2 s at most"
     )
     summary = {
@@ -123,7 +258,8 @@ def test_what_it_was(log: tuple[ProgressLog, Progress, Stats], caplog: pytest.Lo
         "throttled": 1,
         "retries": 2,
         "waited_seconds": 12.5,
-        "budget_share": 0.9,
+        # Fifty in ten seconds at five a second, then ten seconds at the sixty that are left of fifty.
+        "budget_share": round(54 / (50 + 10 * 60 / 50), 3),
         "held_seconds": 2.0,
         "longest_held_seconds": 7.25,
     }
@@ -131,13 +267,10 @@ def test_what_it_was(log: tuple[ProgressLog, Progress, Stats], caplog: pytest.Lo
     assert vars(caplog.records[-1])["summary"] == summary
 
 
-def test_what_a_run_was_that_got_no_answer(
-    log: tuple[ProgressLog, Progress, Stats], caplog: pytest.LogCaptureFixture
-) -> None:
-    told, _, stats = log
-    stats.searches = 104
+def test_what_a_run_was_that_got_no_answer(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    told.stats.searches = 104
     with caplog.at_level(logging.INFO):
-        told.finished(NOON, timestamps.END, 1000.0, rate=5.0, complete=False)
+        told.log.finished(NOON, timestamps.END, complete=False)
     assert caplog.messages[0].startswith(
         "Stopped after 0 conversations from 2026-10-05T12:00:00.000Z to now in 0 s and 4 searches (4.00 for each full"
     )

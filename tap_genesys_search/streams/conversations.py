@@ -93,6 +93,8 @@ class ConversationsStream(GenesysStream[SeekCursor]):
                 settings.end,
                 limit=None if bookmark.previous is not None else self._limit,
                 logger=self.logger,
+                # The messages would stand in its way.
+                has_bar=not sys.stdout.isatty(),
             )
             if run.is_empty:
                 self.logger.info(

@@ -1,0 +1,263 @@
+"""Three DAGs that bring Genesys Cloud conversations into a warehouse through Meltano.
+
+`genesys_search_sync` loads what is new, `genesys_search_reread` loads the last days again each night, for corrections
+that come late, and `genesys_search_backfill` loads a range in windows side by side and hands over to the sync.
+
+Configuration is JSON: the Airflow Variable `genesys_search`, or the extra of the connection `genesys_search`, or the
+file `genesys_search.json` beside this one (or where the environment variable `GENESYS_SEARCH_CONFIG` says). Nothing is
+read before a task runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timedelta, timezone
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import DAG, BaseOperator, Connection, Param, Variable
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+from genesys_search_runs import Config, Failure, Meltano, bookmark_of, refuse, seam, variables, windows, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.sdk import Context
+
+NAME = "genesys_search"
+#: One slot: sync, reread and the seam write one state.
+POOL = NAME
+#: As many slots as windows may run side by side.
+BACKFILL_POOL = f"{NAME}_backfill"
+
+SYNC_SCHEDULE = "*/15 * * * *"
+REREAD_SCHEDULE = "30 2 * * *"
+
+#: Longer in all than the five minutes for which Meltano takes a run whose worker has died for alive.
+RETRIES = {"retries": 3, "retry_delay": timedelta(minutes=2), "retry_exponential_backoff": True}
+
+
+def read_config() -> Config:
+    """Read the configuration from where it stands.
+
+    Raises:
+        Failure: There is none, or it can't be used.
+    """
+    if text := Variable.get(NAME, default=None):
+        return Config.parse(text, f"the Variable {NAME}")
+    try:
+        text = Connection.get(NAME).extra
+    except AirflowNotFoundException:
+        text = None
+    if text:
+        return Config.parse(text, f"the extra of the connection {NAME}")
+    path = Path(os.environ.get("GENESYS_SEARCH_CONFIG") or Path(__file__).with_name(f"{NAME}.json"))
+    try:
+        return Config.parse(path.read_text(encoding="utf-8"), f"the file {path}")
+    except OSError as error:
+        reason = f"there is no configuration: no Variable {NAME}, no extra of the connection {NAME}, and {path}"
+        refuse(f"{reason} can't be read ({error.strerror})", "set one of them")
+
+
+def read_connections(config: Config) -> dict[str, Connection]:
+    """Read the connections that the configuration names.
+
+    Raises:
+        Failure: One of them is not there.
+    """
+    found = {}
+    for conn_id in filter(
+        None, (config.genesys_conn_id, config.warehouse_conn_id, config.meltano_conn_id, config.redis_conn_id)
+    ):
+        try:
+            found[conn_id] = Connection.get(conn_id)
+        except AirflowNotFoundException:
+            reason = f"there is no connection {conn_id}"
+            refuse(reason, "add it, or correct the configuration")
+    return found
+
+
+def notify(context: Context) -> None:
+    """Tell whom the configuration names; in a notifier's arguments `{{ exception }}` is the reason and what to do."""
+    for notifier in read_config().notify:
+        arguments = dict(notifier)
+        module, _, name = arguments.pop("class").rpartition(".")
+        getattr(import_module(module), name)(**arguments)(context)
+
+
+class Step(BaseOperator):
+    """A task that calls Meltano, and fails with one line."""
+
+    meltano: Meltano | None = None
+
+    def execute(self, context: Context) -> Any:  # noqa: ANN401
+        """Do the work; what no retry can mend fails at once."""
+        try:
+            config = read_config()
+            self.meltano = Meltano(config, variables(config, read_connections(config)), self.log.info)
+            return self.work(context, config, self.meltano)
+        except Failure as failure:
+            raise (AirflowFailException if failure.is_final else AirflowException)(str(failure)) from None
+
+    def work(self, context: Context, config: Config, meltano: Meltano) -> Any:  # noqa: ANN401
+        """Do what the task is for."""
+        raise NotImplementedError
+
+    def on_kill(self) -> None:
+        """End Meltano with the task."""
+        if self.meltano:
+            self.meltano.stop()
+
+
+class Sync(Step):
+    """Load what is new since the last run."""
+
+    def work(self, context: Context, config: Config, meltano: Meltano) -> None:  # noqa: ARG002
+        """Run the pipe."""
+        meltano.run()
+
+
+class Reread(Step):
+    """Load what is new, and the last days again."""
+
+    def work(self, context: Context, config: Config, meltano: Meltano) -> None:  # noqa: ARG002
+        """Run the pipe with a lookback of days."""
+        meltano.run(lookback_seconds=str(round(config.reread_days * 86400)))
+
+
+class Begin(Step):
+    """Fix when the backfill began, by the platform's clock, and its windows."""
+
+    def work(self, context: Context, config: Config, meltano: Meltano) -> list[dict[str, str]]:
+        """Return the windows; once fixed they stay, whatever is cleared."""
+        plan = stored_plan(context)
+        if plan is None:
+            started = meltano.clock()
+            params, run = context["params"], context["dag_run"]
+            start = params["start"] or config.tap.get("start_date")
+            if not start:
+                refuse("the backfill has no start", "trigger it with start, or set start_date")
+            days = params["window_days"] or config.window_days
+            not_after = (write(run.run_after), started)
+            plan = {"started": started, "windows": windows(start, params["end"], days, not_after=not_after)}
+            Variable.set(plan_name(context), json.dumps(plan), description="Windows of a backfill, and when it began.")
+        self.log.info("Began %s, %d windows", plan["started"], len(plan["windows"]))
+        found: list[dict[str, str]] = plan["windows"]
+        return found
+
+
+class Window(Step):
+    """Load one window on a state of its own, so that a retry goes on where the last attempt ended."""
+
+    template_fields: ClassVar[Sequence[str]] = ("window",)
+
+    def __init__(self, *, window: dict[str, str], **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        self.window = window
+
+    def work(self, context: Context, config: Config, meltano: Meltano) -> dict[str, Any]:
+        """Run the pipe; return the bookmark."""
+        state = config.window_state(context["run_id"], self.window["start"])
+        if is_cleared(context):
+            task = context["ti"]
+            states = task.get_task_states(dag_id=task.dag_id, task_ids=["seam"], run_ids=[context["run_id"]])
+            if states.get(context["run_id"], {}).get("seam") == "success":
+                reason = "this window was cleared alone, and what it loads could be older than what the sync has loaded"
+                refuse(reason, "clear it with Downstream, so that the seam runs again")
+            meltano.drop_state(state)
+        meltano.window(state, start_date=self.window["start"], end_date=self.window["end"])
+        return bookmark_of(meltano.state(state))
+
+
+class Seam(Step):
+    """Let the sync go on from the backfill, once all windows have succeeded."""
+
+    template_fields: ClassVar[Sequence[str]] = ("bookmarks",)
+
+    def __init__(self, *, bookmarks: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        self.bookmarks = bookmarks
+
+    def work(self, context: Context, config: Config, meltano: Meltano) -> dict[str, Any] | None:
+        """Merge the windows' states into the sync's."""
+        plan = stored_plan(context)
+        if plan is None:
+            reason = f"the Variable {plan_name(context)} is gone, which held when the backfill began"
+            refuse(reason, "clear the whole run, and so load it again")
+        state = seam(meltano.state(config.sync_state), list(self.bookmarks), plan["windows"], plan["started"])
+        if state is None:
+            self.log.info("No window has found a conversation: the sync's state stays as it is")
+            return None
+        meltano.set_state(config.sync_state, state)
+        return bookmark_of(state)
+
+
+def plan_name(context: Context) -> str:
+    """The Variable that holds a backfill's plan: unlike XComs and dates of the run, clearing leaves it."""
+    return f"{context['dag'].dag_id}:{context['run_id']}"
+
+
+def stored_plan(context: Context) -> dict[str, Any] | None:
+    """What the first task has fixed."""
+    found: dict[str, Any] | None = Variable.get(plan_name(context), default=None, deserialize_json=True)
+    return found
+
+
+def is_cleared(context: Context) -> bool:
+    """Whether this is the first attempt after someone has cleared the task (a retry is none)."""
+    task = context["ti"]
+    first: int = task.max_tries - (task.task.retries or 0) + 1
+    return bool(task.try_number == first > 1)
+
+
+def sync() -> None:
+    """Fill the DAG that loads what is new."""
+    Sync(task_id="sync", pool=POOL)
+
+
+def reread() -> None:
+    """Fill the DAG that loads the last days again."""
+    Reread(task_id="reread", pool=POOL)
+
+
+def backfill() -> None:
+    """Fill the DAG that loads a range."""
+    begin = Begin(task_id="begin")
+    window = Window.partial(
+        task_id="window",
+        pool=BACKFILL_POOL,
+        map_index_template="{{ task.window['start'] }} to {{ task.window['end'] }}",
+    ).expand(window=begin.output)
+    Seam(task_id="seam", pool=POOL, bookmarks=window.output)
+
+
+def build(fill: Callable[[], None], schedule: str | None = None, **options: Any) -> DAG:  # noqa: ANN401
+    """Make a DAG."""
+    with DAG(
+        f"{NAME}_{fill.__name__}",
+        schedule=schedule,
+        start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),  # noqa: UP017 - Airflow runs on Python 3.10 too
+        # State tells what is missing, so one run makes up for all that were missed.
+        catchup=False,
+        max_active_runs=1,
+        default_args={**RETRIES, "on_failure_callback": notify},
+        doc_md=__doc__,
+        tags=["genesys"],
+        **options,
+    ) as dag:
+        fill()
+    return dag
+
+
+build(sync, SYNC_SCHEDULE)
+build(reread, REREAD_SCHEDULE)
+build(
+    backfill,
+    params={
+        "start": Param(None, type=["null", "string"], description="First moment; without it, the tap's start_date."),
+        "end": Param(None, type=["null", "string"], description="End, exclusive; without it, now."),
+        "window_days": Param(None, type=["null", "number"], description="Length of a window, unless configured."),
+    },
+)
