@@ -962,6 +962,57 @@ def test_any_index_by_any_schedule_comes_once_and_in_order(
     assert driver.reading.take(driver.now) is None
 
 
+@BOTH
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    width=st.sampled_from([5, 50, 1000]),
+    crowd=st.sampled_from([1, 5, 20]),
+    page_size=st.sampled_from([1, 2, 5, 10]),
+    bound=st.sampled_from([0, 3000, BUFFER_BYTES]),
+    change=st.sampled_from([0.02, 0.2, 0.6]),
+)
+def test_what_stays_in_its_place_comes_whatever_moves_around_it(
+    axis: Axis, *, seed: int, width: int, crowd: int, page_size: int, bound: int, change: float
+) -> None:
+    """At any search some leave, alone or by whole instants, and others show late, some of them where it is read now."""
+    rng = random.Random(seed)
+    index = Index(rng)
+    for number in range(100):
+        shared = number % crowd and index.stamps
+        index.stamps[f"c{number:03d}"] = index.stamps[f"c{number - 1:03d}"] if shared else NOON + rng.randrange(width)
+    stood = set(index.stamps)
+    driver = reading(
+        index, high=NOON + width, axis=axis, page_size=page_size, slice_records=20, max_age=20, buffer_bytes=bound
+    )
+    steps = 0
+    while not driver.reading.done:
+        steps += 1
+        assert steps < 20_000, "it never ends"
+        if steps < 800 and rng.random() < change:
+            where = rng.choice(sorted(index.stamps.values()) or [NOON])
+            if rng.random() < 0.3:
+                gone = [key for key, stamp in index.stamps.items() if stamp == where]
+                for key in rng.sample(gone, rng.choice([1, len(gone)]) if gone else 0):
+                    stood.discard(key)
+                    del index.stamps[key]
+            elif driver.tickets and rng.random() < 0.5:
+                question = rng.choice(driver.tickets).question
+                where = min(max(NOON, question.low) + rng.randrange(3), NOON + width - 1)
+            index.stamps.update({f"late{steps:05d}-{number}": where for number in range(rng.choice([1, crowd]))})
+        driver.now += rng.random() if steps < 1000 else 0
+        driver.take(rng.randrange(3))
+        if driver.tickets and rng.random() < 0.7:
+            driver.answer(rng.choice(driver.tickets))
+        if rng.random() < 0.5:
+            driver.pop()
+    keys = [key for key, _ in driver.found]
+    assert stood <= set(keys)
+    assert len(set(keys)) == len(keys)
+    stamps = [stamp for _, stamp in driver.found]
+    assert stamps == sorted(stamps, key=str, reverse=axis is Axis.NEWEST_FIRST)
+
+
 def _can_narrow(ticket: Ticket) -> bool:
     at: SeekCursor | None = ticket.slice.cursor
     return ticket.edge or (ticket.slice.ticket is not ticket) or (at is not None and at.narrowed() is not None)
