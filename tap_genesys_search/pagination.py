@@ -30,8 +30,10 @@ MAX_EMPTY_PAGES: Final = 100
 MAX_EMPTY_PAGES_FOLLOWED: Final = 50
 MAX_HALVINGS: Final = 6
 MAX_READINGS: Final = 6
-#: Times that a doubtful answer is asked for again.
+#: Times that a doubtful answer is asked for again before it is looked at from the other side.
 MAX_LOOKS: Final = 2
+#: Times in a row that an index may change just so that an answer and the one before do not fit.
+MAX_DOUBTS: Final = 20
 
 #: Where conversations can lie, as far as halving an open range goes; what lies outside is asked for all the same.
 _ERA: Final = (timestamps.parse("2005-01-01"), timestamps.parse("2100-01-01"))
@@ -142,6 +144,7 @@ class SeekCursor:
         back: Where the page that showed ``known`` was asked from.
         before: An instant that filled a page; what lies before it is read first.
         width: How much to ask for at a time, where the whole range was too much.
+        doubts: Answers in a row that did not fit what had been shown before.
     """
 
     at: int
@@ -155,6 +158,7 @@ class SeekCursor:
     width: int | None = None
     halvings: int = 0
     empties: int = 0
+    doubts: int = 0
     attempt: int = 0
     after_id: str | None = None
     token: str | int | None = None
@@ -279,15 +283,18 @@ class SeekCursor:
         if self._is_doubtful(answer):
             return _NOTHING(), self._look_again()
         if answer.more and first == last > self.at:
-            # One instant shows no order: that it is the first of the range is seen by what lies before it.
-            if self.before is not None:
+            # One instant shows no order: that it is the first of the range is seen by what lies before it. There may
+            # be as much again, as an index is late.
+            if self.before is not None and self.doubts >= MAX_DOUBTS:
                 raise ContractError(self._disorder)
-            return _NOTHING(), replace(self, before=first)
+            return _NOTHING(), replace(self, before=first, doubts=self.doubts + (self.before is not None))
         batch = self._batch(answer)
         if not answer.more:
             return batch, self._range_done(0 if stamps else self.empties)
         at_last = {i for i, s in zip(answer.ids, answer.stamps, strict=True) if s == stamps[-1] and i is not None}
-        fresh = replace(self, at=last, known=frozenset(at_last), back=self.at, halvings=0, empties=0, attempt=0)
+        fresh = replace(
+            self, at=last, known=frozenset(at_last), back=self.at, halvings=0, empties=0, doubts=0, attempt=0
+        )
         if first != last:
             return batch, fresh
         return batch, replace(fresh, by=Ask.ID, known=at_last | self.known)
@@ -306,8 +313,8 @@ class SeekCursor:
 
     def _look_again(self) -> SeekCursor:
         """Ask again, as one part of an index may be behind another, and at last from the other side."""
-        if self.attempt < MAX_LOOKS:
-            return replace(self, attempt=self.attempt + 1)
+        if self.doubts < MAX_LOOKS or self.back is None:
+            return replace(self, doubts=self.doubts + 1, attempt=self.attempt + 1)
         return replace(self, by=Ask.CHECK)
 
     def _by_check(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
@@ -318,16 +325,18 @@ class SeekCursor:
         """
         if answer.more and not answer.records:
             return _NOTHING(), replace(self, empties=self._one_more_empty(), attempt=self.attempt + 1)
+        known = frozenset(self.known)
+        after = replace(self, by=Ask.TIME, known=known, token=None, reading=None, attempt=self.attempt + 1)
         if any(self.axis.place(timestamps.parse(stamp)) >= self.at for stamp in answer.stamps if stamp is not None):
+            # It may have come just now.
+            if self.doubts < MAX_DOUBTS:
+                return _NOTHING(), replace(after, doubts=self.doubts + 1)
             message = (
                 f"the API holds back conversations of {self._instant} when it is asked for what lies from there on; it"
                 " does not honour ranges on timestamp"
             )
             raise ContractError(message)
-        known = frozenset(self.known)
-        return _NOTHING(), replace(
-            self, by=Ask.TIME, known=known, back=None, token=None, reading=None, attempt=self.attempt + 1
-        )
+        return _NOTHING(), replace(after, back=None, doubts=0)
 
     def _by_id(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
         ids = [identity for identity in answer.ids if identity is not None]
@@ -397,7 +406,9 @@ class SeekCursor:
             return replace(self, halvings=0, empties=empties)._at_before()  # noqa: SLF001 - its own kind
         # It stays a width where it reaches the end: what took too long once has one try from then on.
         width = min(2 * (self.width or 1), timestamps.END)
-        return replace(self, at=self.until, known=frozenset(), width=width, halvings=0, empties=empties, attempt=0)
+        return replace(
+            self, at=self.until, known=frozenset(), width=width, halvings=0, empties=empties, doubts=0, attempt=0
+        )
 
     def _instant_done(self) -> SeekCursor | None:
         if self.at + 1 >= self.end:
@@ -412,6 +423,7 @@ class SeekCursor:
             token=None,
             reading=None,
             empties=0 if self.reading is None or self.reading.ids else self.empties,
+            doubts=0,
             attempt=0,
         )
         return following._at_before() if following.at == self.before else following  # noqa: SLF001 - its own kind
@@ -419,7 +431,7 @@ class SeekCursor:
     def _at_before(self) -> SeekCursor:
         """Nothing more lies before the instant that filled a page: read that."""
         assert self.before is not None  # noqa: S101 - who calls has looked
-        return replace(self, at=self.before, before=None, by=Ask.ID, known=set(), back=None, attempt=0)
+        return replace(self, at=self.before, before=None, by=Ask.ID, known=set(), back=None, doubts=0, attempt=0)
 
     def _empty(self) -> SeekCursor:
         """An empty page that says more follows: ask again, then for less, down to an instant; there follow tokens."""

@@ -358,15 +358,13 @@ class Reading:
         if gap.cursor is None:
             return
         edge = self.axis.place(timestamps.parse(stamps[0])) + 1 if stamps else gap.start
-        if not answer.records and not answer.more:
-            gap.cursor = None
-            self._drop_finished()
-        elif gap.start < edge < gap.end:
+        if gap.start < edge < gap.end:
             beyond = SeekCursor(edge, gap.end, self.axis, self._page_size)
             self._slices.insert(self._slices.index(gap) + 1, _Slice(beyond, edge, gap.end, taken=True))
             gap.end = edge
             gap.cursor = gap.cursor.clipped(edge)
         else:
+            # An empty answer among them: what knows what stood here doubts it.
             gap.taken = True
 
     def _drop_timeless(self, batch: Batch) -> None:
@@ -402,11 +400,11 @@ class Reading:
         if piece is not self._slices[0] and not self._has_room(piece):
             return
         stamps = [timestamps.parse(stamp) for stamp in (*answer.stamps[:1], *answer.stamps[-1:]) if stamp is not None]
-        if not stamps or piece.end >= timestamps.END:
+        if not stamps or cursor.at <= timestamps.BEGIN or piece.end >= timestamps.END:
             return
         left = len(answer.stamps) * (piece.end - cursor.at) / max(1, abs(stamps[-1] - stamps[0]))
-        parts = int(min(idle + 1, left / (_LEAST_PAGES * self._page_size)))
-        edges = [cursor.at + (piece.end - cursor.at) * part // max(1, parts) for part in range(1, parts)]
+        parts = int(min(idle + 1, left / (_LEAST_PAGES * self._page_size), piece.end - cursor.at))
+        edges = [cursor.at + (piece.end - cursor.at) * part // parts for part in range(1, parts)]
         for low, high in zip(reversed(edges), [piece.end, *reversed(edges)], strict=False):
             part = SeekCursor(low, high, self.axis, self._page_size, width=cursor.width)
             self._slices.insert(self._slices.index(piece) + 1, _Slice(part, low, high, taken=True, shared=True))

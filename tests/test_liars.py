@@ -211,8 +211,9 @@ LIES: dict[str, Lie] = {
     # The order
     "sorted in no order": broken("honour sort", finds=lambda asked, rows: turning(rows, asked.number)),
     "sorted downwards": broken("honour sort", hears=lambda asked: replace(asked, descending=True)),
+    # Where workers share the range it is right all the same: a short part is followed down to its first.
     "sorted downwards, one on a page": broken(
-        "honour sort", hears=lambda asked: replace(asked, descending=True), pages=1
+        "honour sort|^$", hears=lambda asked: replace(asked, descending=True), pages=1, also=FINE
     ),
     "sorted downwards, many at the top": broken(
         "honour sort",

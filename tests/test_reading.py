@@ -294,6 +294,138 @@ class TestPlan:
         assert both
 
 
+class TestShare:
+    """Workers that have nothing to do get a part of what all wait for."""
+
+    def _begun(self, index: Index, **how: int | None) -> Driver:
+        """One slice, of which two pages were collected; nobody else has anything to do."""
+        driver = reading(index, slice_records=100_000, **how)  # type: ignore[arg-type]  # what is None is a limit
+        for _ in range(2):
+            driver.round()
+        return driver
+
+    def test_all_read_what_is_left_of_the_last_slice(self) -> None:
+        driver = self._begun(spread(3000), high=NOON + 3_000_000)
+        lows = [ticket.question.low for ticket in driver.take()]
+        assert len(lows) == 4
+        # About a quarter each.
+        assert all(600_000 < after - before < 900_000 for before, after in pairwise(lows))
+        driver.finish()
+        driver.complete()
+        assert driver.index.searches < 3000 / 9 + 3 * 5
+
+    def test_nobody_waits_until_little_is_left(self) -> None:
+        driver = self._begun(spread(3000), high=NOON + 3_000_000)
+        busy: list[int] = []
+        while not driver.reading.done:
+            busy.append(len(driver.round()))
+        assert Counter(busy).most_common(1)[0][0] == 4
+        assert len(busy) < 3000 / 9 / 4 + 20
+        driver.complete()
+
+    def test_a_part_that_is_done_sooner_is_given_another(self) -> None:
+        """All lies in the last quarter: the others are done with one search, and help again."""
+        index = Index(
+            random.Random(1), {f"c{number:05d}": NOON + number for number in (*range(30), *range(9000, 12_000))}
+        )
+        driver = self._begun(index, high=NOON + 12_000)
+        driver.finish()
+        driver.complete()
+        assert driver.reading.progress.slices > 4
+
+    def test_a_part_is_several_pages_long(self) -> None:
+        """Its last page is half empty on the average."""
+        driver = self._begun(spread(120), high=NOON + 120_000)
+        driver.finish()
+        driver.complete()
+        assert driver.reading.progress.slices == 1
+
+    def test_not_where_as_many_as_are_wanted_are_being_read(self) -> None:
+        driver = self._begun(spread(3000), high=NOON + 3_000_000, limit=2000)
+        assert len(driver.take()) == 1
+
+    def test_not_inside_an_instant(self) -> None:
+        driver = self._begun(Index(random.Random(1), {f"c{number:05d}": NOON + 1 for number in range(3000)}))
+        driver.round()
+        driver.round()
+        assert driver.reading.progress.slices == 1
+        (ticket,) = driver.take()
+        assert ticket.question.by is Ask.ID
+        driver.finish()
+        driver.complete()
+
+    def test_no_part_is_empty(self) -> None:
+        """An API that gives more than it was asked for shows many within few milliseconds."""
+        index = Index(random.Random(1), {f"c{number:05d}": NOON + number // 200 for number in range(1400)})
+        driver = reading(index, high=NOON + 7, page_size=1, slice_records=100_000, workers=16, buffer_bytes=10**12)
+        while not driver.reading.done:
+            driver.take()
+            for ticket in list(driver.tickets):
+                driver.tickets.remove(ticket)
+                answer = index.answer(replace(ticket.question, size=250))
+                assert answer is not None
+                driver.reading.deliver(ticket, answer)
+                assert all(piece.start < piece.end for piece in driver.reading._slices)  # noqa: SLF001 - the claim
+            while driver.pop():
+                pass
+        driver.complete()
+        assert driver.reading.progress.slices > 1
+
+    def test_a_range_without_a_beginning_is_not_shared(self) -> None:
+        """A part of it may begin before any year that can be asked for."""
+        driver = reading(spread(0), timestamps.BEGIN)
+        for number in range(9, 0, -1):
+            (ticket,) = driver.take()
+            driver.tickets.clear()
+            driver.reading.deliver(ticket, page((f"c{number}", NOON + number), more=True))
+            driver.pop()
+
+    def test_only_the_earliest_where_the_buffer_is_full(self) -> None:
+        """Nobody could read a part of another."""
+        driver = reading(spread(3000), workers=4, buffer_bytes=12_000, slice_records=100)
+        for _ in range(400):
+            if driver.reading.done:
+                break
+            if not driver.take() and not driver.tickets:
+                driver.pop()
+                continue
+            later = [ticket for ticket in driver.tickets if ticket.slice is not driver.reading._slices[0]]  # noqa: SLF001
+            ticket = (later or driver.tickets)[-1]
+            full = buffered(driver.reading) >= 12_000 - 3000 * len(driver.tickets)
+            before = driver.reading.progress.slices
+            driver.answer(ticket)
+            assert not (later and full and driver.reading.progress.slices > before)
+            if not later:
+                driver.pop()
+        driver.finish()
+        driver.complete()
+
+    @BOTH
+    @pytest.mark.parametrize("bound", [3000, 20_000, BUFFER_BYTES])
+    def test_nothing_is_lost_and_nothing_comes_twice(self, axis: Axis, bound: int) -> None:
+        """By any schedule, pages that have waited too long among them; parts are cut at instants that many share."""
+        shared = 0
+        for seed in range(12):
+            rng = random.Random(seed)
+            index = Index(rng, {f"c{number:05d}": NOON + number // 9 * 9 for number in range(900)})
+            driver = reading(
+                index, high=NOON + 900, axis=axis, page_size=5, slice_records=600, max_age=8, buffer_bytes=bound
+            )
+            steps = 0
+            while not driver.reading.done:
+                steps += 1
+                driver.now += rng.choice([0, 0, 0, 0.2]) if steps < 3000 else 0
+                driver.take(rng.randrange(3))
+                if driver.tickets and rng.random() < 0.8:
+                    driver.answer(rng.choice(driver.tickets))
+                shared += any(piece.shared for piece in driver.reading._slices)  # noqa: SLF001 - it has happened
+                assert buffered(driver.reading) <= bound + 4 * 300 * 200
+                if rng.random() < 0.5:
+                    driver.pop()
+            driver.complete()
+        assert shared
+
+
 class TestBeginning:
     """The first answer fixes the end."""
 
@@ -399,7 +531,7 @@ class TestOpenRanges:
         message = "the oldest was never looked for"
         raise AssertionError(message)
 
-    @pytest.mark.parametrize("answer", [page(more=True), page(("x", None), more=False)])
+    @pytest.mark.parametrize("answer", [page(more=True), page(("x", None), more=False), page(more=False)])
     def test_without_an_oldest_the_rest_is_read_all_the_same(self, answer: Answer) -> None:
         driver, ticket = self._until_edge()
         driver.reading.deliver(ticket, answer)
@@ -828,6 +960,57 @@ def test_any_index_by_any_schedule_comes_once_and_in_order(
         assert buffered(driver.reading) <= bound + workers * 300 * 200
     driver.complete()
     assert driver.reading.take(driver.now) is None
+
+
+@BOTH
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    width=st.sampled_from([5, 50, 1000]),
+    crowd=st.sampled_from([1, 5, 20]),
+    page_size=st.sampled_from([1, 2, 5, 10]),
+    bound=st.sampled_from([0, 3000, BUFFER_BYTES]),
+    change=st.sampled_from([0.02, 0.2, 0.6]),
+)
+def test_what_stays_in_its_place_comes_whatever_moves_around_it(
+    axis: Axis, *, seed: int, width: int, crowd: int, page_size: int, bound: int, change: float
+) -> None:
+    """At any search some leave, alone or by whole instants, and others show late, some of them where it is read now."""
+    rng = random.Random(seed)
+    index = Index(rng)
+    for number in range(100):
+        shared = number % crowd and index.stamps
+        index.stamps[f"c{number:03d}"] = index.stamps[f"c{number - 1:03d}"] if shared else NOON + rng.randrange(width)
+    stood = set(index.stamps)
+    driver = reading(
+        index, high=NOON + width, axis=axis, page_size=page_size, slice_records=20, max_age=20, buffer_bytes=bound
+    )
+    steps = 0
+    while not driver.reading.done:
+        steps += 1
+        assert steps < 20_000, "it never ends"
+        if steps < 800 and rng.random() < change:
+            where = rng.choice(sorted(index.stamps.values()) or [NOON])
+            if rng.random() < 0.3:
+                gone = [key for key, stamp in index.stamps.items() if stamp == where]
+                for key in rng.sample(gone, rng.choice([1, len(gone)]) if gone else 0):
+                    stood.discard(key)
+                    del index.stamps[key]
+            elif driver.tickets and rng.random() < 0.5:
+                question = rng.choice(driver.tickets).question
+                where = min(max(NOON, question.low) + rng.randrange(3), NOON + width - 1)
+            index.stamps.update({f"late{steps:05d}-{number}": where for number in range(rng.choice([1, crowd]))})
+        driver.now += rng.random() if steps < 1000 else 0
+        driver.take(rng.randrange(3))
+        if driver.tickets and rng.random() < 0.7:
+            driver.answer(rng.choice(driver.tickets))
+        if rng.random() < 0.5:
+            driver.pop()
+    keys = [key for key, _ in driver.found]
+    assert stood <= set(keys)
+    assert len(set(keys)) == len(keys)
+    stamps = [stamp for _, stamp in driver.found]
+    assert stamps == sorted(stamps, key=str, reverse=axis is Axis.NEWEST_FIRST)
 
 
 def _can_narrow(ticket: Ticket) -> bool:
