@@ -143,6 +143,7 @@ class Process:
             slice_records=settings.slice_records,
             max_age=max(search.MIN_AGE, settings.lookback / 1000 / 2),
             workers=lambda: settings.workers,
+            budget=None,
             http=SimpleNamespace(stats=Stats()),
         )
         self.run = DrivenRun(
