@@ -11,6 +11,7 @@ read before a task runs.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from datetime import datetime, timedelta, timezone
 from importlib import import_module
@@ -35,8 +36,10 @@ BACKFILL_POOL = f"{NAME}_backfill"
 SYNC_SCHEDULE = "*/15 * * * *"
 REREAD_SCHEDULE = "30 2 * * *"
 
-#: Longer in all than the five minutes for which Meltano takes a run whose worker has died for alive.
-RETRIES = {"retries": 3, "retry_delay": timedelta(minutes=2), "retry_exponential_backoff": True}
+#: After 2, 4 and 8 minutes: Meltano takes a run whose worker has died for alive for five.
+RETRIES = {"retries": 3, "retry_delay": timedelta(minutes=2), "retry_exponential_backoff": 2.0}
+
+_logger = logging.getLogger(__name__)
 
 
 def read_config() -> Config:
@@ -81,10 +84,19 @@ def read_connections(config: Config) -> dict[str, Connection]:
 
 def notify(context: Context) -> None:
     """Tell whom the configuration names; in a notifier's arguments `{{ exception }}` is the reason and what to do."""
-    for notifier in read_config().notify:
+    try:
+        notifiers = read_config().notify
+    except Failure:
+        # It is what the task has failed with.
+        return
+    for notifier in notifiers:
         arguments = dict(notifier)
         module, _, name = arguments.pop("class").rpartition(".")
-        getattr(import_module(module), name)(**arguments)(context)
+        try:
+            getattr(import_module(module), name)(**arguments)(context)
+        except Exception:
+            # The others have to be told all the same.
+            _logger.exception("%s could not tell of a failure", name)
 
 
 class Step(BaseOperator):
@@ -160,15 +172,22 @@ class Window(Step):
     def work(self, context: Context, config: Config, meltano: Meltano) -> dict[str, Any]:
         """Run the pipe; return the bookmark."""
         state = config.window_state(context["run_id"], self.window["start"])
-        if is_cleared(context):
-            task = context["ti"]
-            states = task.get_task_states(dag_id=task.dag_id, task_ids=["seam"], run_ids=[context["run_id"]])
-            if states.get(context["run_id"], {}).get("seam") == "success":
-                reason = "this window was cleared alone, and what it loads could be older than what the sync has loaded"
-                refuse(reason, "clear it with Downstream, so that the seam runs again")
+        first, mark = first_try(context), f"{plan_name(context)}:{context['ti'].map_index}"
+        if first > 1 and Variable.get(mark, default=None) != str(first):
+            self.check_seam(context)
             meltano.drop_state(state)
+            Variable.set(mark, str(first), description="The try for which a window's state was dropped.")
         meltano.window(state, start_date=self.window["start"], end_date=self.window["end"])
         return bookmark_of(meltano.state(state))
+
+    @staticmethod
+    def check_seam(context: Context) -> None:
+        """Refuse to load again what nobody would read once more after it."""
+        task = context["ti"]
+        states = task.get_task_states(dag_id=task.dag_id, task_ids=["seam"], run_ids=[task.run_id])
+        if states.get(task.run_id, {}).get("seam") == "success":
+            reason = "this window was cleared alone, and what it loads could be older than what the sync has loaded"
+            refuse(reason, "clear it with Downstream, so that the seam runs again")
 
 
 class Seam(Step):
@@ -186,7 +205,13 @@ class Seam(Step):
         if plan is None:
             reason = f"the Variable {plan_name(context)} is gone, which held when the backfill began"
             refuse(reason, "clear the whole run, and so load it again")
-        state = seam(meltano.state(config.sync_state), list(self.bookmarks), plan["windows"], plan["started"])
+        bookmarks = list(self.bookmarks)
+        if len(bookmarks) != len(plan["windows"]):
+            reason = f"{len(bookmarks)} of {len(plan['windows'])} windows say how far they have read"
+            refuse(
+                reason, "clear the others, with Downstream (one that was marked as success by hand has read nothing)"
+            )
+        state = seam(meltano.state(config.sync_state), bookmarks, plan["windows"], plan["started"])
         if state is None:
             self.log.info("No window has found a conversation: the sync's state stays as it is")
             return None
@@ -205,11 +230,11 @@ def stored_plan(context: Context) -> dict[str, Any] | None:
     return found
 
 
-def is_cleared(context: Context) -> bool:
-    """Whether this is the first attempt after someone has cleared the task (a retry is none)."""
+def first_try(context: Context) -> int:
+    """The try that came first after someone had cleared the task: 1 if nobody has (a retry is none)."""
     task = context["ti"]
     first: int = task.max_tries - (task.task.retries or 0) + 1
-    return bool(task.try_number == first > 1)
+    return first
 
 
 def sync() -> None:
