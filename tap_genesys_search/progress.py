@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from tap_genesys_search import timestamps
 
@@ -100,6 +100,22 @@ class Summary:
         )
 
 
+def consoles(logger: logging.Logger) -> list[logging.StreamHandler[TextIO]]:
+    """Return what would show a line of this logger, at INFO, on a terminal."""
+    found: list[logging.StreamHandler[TextIO]] = []
+    source: logging.Logger | None = logger if logger.isEnabledFor(logging.INFO) else None
+    while source is not None:
+        found += [
+            handler
+            for handler in source.handlers
+            if isinstance(handler, logging.StreamHandler)
+            and handler.level <= logging.INFO
+            and getattr(handler.stream, "isatty", bool)()
+        ]
+        source = source.parent if source.propagate else None
+    return found
+
+
 class ProgressLog:
     """Tells of one run: on a terminal by a bar, else by a log line now and then; and what it was, at its end.
 
@@ -157,12 +173,11 @@ class ProgressLog:
         """Begin to tell, from a thread of its own, as those of the run may all be waiting."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
-        if self._has_bar:
+        if self._has_bar and (handlers := consoles(self._logger)):
             # Only here, as most runs have no terminal.
-            from tap_genesys_search.progress_bar import ProgressBar, consoles  # noqa: PLC0415
+            from tap_genesys_search.progress_bar import ProgressBar  # noqa: PLC0415
 
-            if handlers := consoles(self._logger):
-                self._bar = ProgressBar(handlers)
+            self._bar = ProgressBar(handlers)
         # No daemon: one that writes while the interpreter ends brings it down.
         self._teller = threading.Thread(target=self._keep_telling, name="progress", daemon=False)
         self._teller.start()

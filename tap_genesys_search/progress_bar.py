@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from typing import Any, ClassVar, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from tqdm.std import tqdm
+
+if TYPE_CHECKING:
+    import logging
 
 
 class _Line(tqdm):  # type: ignore[type-arg]
@@ -53,19 +55,3 @@ class ProgressBar:
         self._line.close()
         for handler, stream in self._handlers:
             handler.setStream(stream)
-
-
-def consoles(logger: logging.Logger) -> list[logging.StreamHandler[TextIO]]:
-    """Return what would show a line of this logger, at INFO, on a terminal."""
-    found: list[logging.StreamHandler[TextIO]] = []
-    source: logging.Logger | None = logger if logger.isEnabledFor(logging.INFO) else None
-    while source is not None:
-        found += [
-            handler
-            for handler in source.handlers
-            if isinstance(handler, logging.StreamHandler)
-            and handler.level <= logging.INFO
-            and getattr(handler.stream, "isatty", bool)()
-        ]
-        source = source.parent if source.propagate else None
-    return found

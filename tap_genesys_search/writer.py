@@ -20,7 +20,7 @@ from typing_extensions import override
 from tap_genesys_search.errors import GenesysSearchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import FrameType
 
     from singer_sdk.singerlib.encoding.simple import Message
@@ -46,7 +46,7 @@ class _RecordLine(msgspec.Struct, tag_field="type", tag="RECORD"):
 class PageMessage:
     """RECORD messages that are written together: pairs of a stream's name and a record."""
 
-    records: Iterable[tuple[str, Record]]
+    records: list[tuple[str, Record]]
 
     def encode(self) -> bytes:
         """Return one line for each record."""

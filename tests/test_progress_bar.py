@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_genesys_search.progress_bar import consoles
+from tap_genesys_search.progress import consoles
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
 from tests.helpers import Tap, config_for
 from tests.terminal import Shown, on_terminal

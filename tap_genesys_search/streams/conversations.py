@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import cached_property
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import SchemaDirectory, Stream, StreamSchema
@@ -208,13 +207,13 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         self._tap.write_message(PageMessage(self._leaving(record.records)))
         self._counter.increment(len(record.records) - 1)
 
-    def _leaving(self, records: list[Record]) -> Iterable[tuple[str, Record]]:
-        """Yield records as they leave, with the name of their stream."""
+    def _leaving(self, records: list[Record]) -> list[tuple[str, Record]]:
+        """Return records as they leave, with the names of their streams."""
         if self._is_plain:
-            return zip(repeat(self.name), records, strict=False)
-        return (
+            return [(self.name, record) for record in records]
+        return [
             (message.stream, message.record) for record in records for message in self._generate_record_messages(record)
-        )
+        ]
 
     def _log_glimpse(self, client: ConversationSearchClient) -> None:
         glimpse = client.glimpse(self.settings.query)
