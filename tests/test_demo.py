@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 TRUTH = {"a": "2026-10-01T00:00:00.000Z", "b": "2026-10-02T00:00:00.000Z", "c": "2026-10-03T00:00:00.000Z"}
 
-# Meltano cannot run twice at once in one project, and the demo's is this one.
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 def test_a_table_that_is_right() -> None:
     assert compare(TRUTH, dict(TRUTH)) == Difference([], [], [])
