@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from tests.helpers import Database, Nursery, Tap, environment
+from tests.valkey import Valkey, valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,3 +97,17 @@ def database(postgres: PostgresServer, request: pytest.FixtureRequest) -> Databa
         connection.execute(f"CREATE DATABASE {name}".encode())
         connection.execute(f"ALTER DATABASE {name} SET timezone TO 'America/New_York'".encode())
     return Database(postgres.get_uri(name), postgres.get_uri(name, driver="psycopg"))
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[Valkey]:
+    """What workers share."""
+    with valkey() as started:
+        yield started
+
+
+@pytest.fixture
+def redis(redis_server: Valkey) -> Valkey:
+    """The same, empty."""
+    redis_server.client.flushall()
+    return redis_server

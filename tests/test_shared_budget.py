@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,9 +20,6 @@ from tests.helpers import environment
 from tests.test_rate_limit import Platform, headers, most_in_a_second
 from tests.valkey import Valkey, valkey
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 API, CLIENT = "https://api.example.com", "id-1"
 HOUR = 3600.0
 
@@ -33,18 +30,6 @@ class Stopped(Exception):  # noqa: N818
 
 def refuse(seconds: float) -> None:
     raise Stopped(seconds)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with valkey() as started:
-        yield started
-
-
-@pytest.fixture
-def redis(server: Valkey) -> Valkey:
-    server.client.flushall()
-    return server
 
 
 def budget(redis: Valkey, per_minute: int = 6000, *, base_url: str = API, client_id: str = CLIENT) -> RedisBudget:

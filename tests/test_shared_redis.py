@@ -35,18 +35,6 @@ HOUR = 3600.0
 WRITE = "redis.call('SET', PROBE, '1', 'PX', 1000) return 7"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with valkey() as started:
-        yield started
-
-
-@pytest.fixture
-def redis(server: Valkey) -> Valkey:
-    server.client.flushall()
-    return server
-
-
 # The URL
 
 

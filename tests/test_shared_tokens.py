@@ -26,18 +26,6 @@ HOUR = 3600.0
 DOCS = Path(__file__).parent.parent / "docs" / "shared-redis.md"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with valkey() as started:
-        yield started
-
-
-@pytest.fixture
-def redis(server: Valkey) -> Valkey:
-    server.client.flushall()
-    return server
-
-
 @pytest.fixture
 def host() -> Iterator[tuple[LoginHost, Server]]:
     login = LoginHost()
