@@ -54,6 +54,32 @@ class Valkey:
         found: dict[str, Any] = self.client.info("commandstats")
         return sum(stats["calls"] for name, stats in found.items() if name.startswith("cmdstat_eval"))
 
+    @contextmanager
+    def watched(self, command: str) -> Iterator[list[float]]:
+        """Note the moments, in seconds by its own clock, at which it carries out a command; complete at the end."""
+        moments: list[float] = []
+        end = "that is all"
+        listening = threading.Event()
+
+        def watch() -> None:
+            with self.client.monitor() as monitor:  # type: ignore[no-untyped-call]
+                listening.set()
+                for each in monitor.listen():
+                    words = each["command"].split()
+                    if words[0] == command:
+                        moments.append(each["time"])
+                    elif words == ["ECHO", *end.split()]:
+                        return
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        listening.wait(10)
+        try:
+            yield moments
+        finally:
+            self.client.echo(end)
+            thread.join(10)
+
     def stop(self) -> None:
         """End it at once, as a machine that fails does."""
         self.client.close()
