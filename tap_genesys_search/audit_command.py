@@ -164,7 +164,7 @@ def _audit(task: _Task) -> dict[str, Any]:
     """Read both sides and compare them."""
     logger = _logger
     logger.setLevel(logging.INFO if sys.stderr.isatty() else logging.WARNING)
-    run = SearchRun(task.client, task.settings.query, task.low, task.high, logger=logger, has_bar=True)
+    run = SearchRun(task.client, task.settings.query, task.low, task.high, eager=True, logger=logger, has_bar=True)
     if run.is_empty:
         message = f"nothing to compare: the range begins at {timestamps.write(task.low)}, which is not over yet"
         raise ConfigurationError(message)

@@ -251,7 +251,9 @@ def redacted(text: str, hidden: Iterable[str] = ()) -> str:
     text = _USERINFO.sub("***@", text)
     text = _CREDENTIAL.sub(r"\1 ***", text)
     text = _NAMED_SECRET.sub(r"\1\2***", text)
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else " " for sign in text)
+    return " ".join(text.split())
 
 
 def place_of(url: str) -> str:

@@ -27,6 +27,9 @@ BUFFER_BYTES: Final = 16 * 1024 * 1024
 #: Pages that a slice holds at least: its last one is half empty on the average, and is paid for.
 _LEAST_PAGES: Final = 8
 
+#: The same at the end of the range, where there is nothing else to do.
+_LEAST_LAST_PAGES: Final = 3
+
 #: The part of the buffer that is kept for the parts of slices that are shared: what all wait for must not wait.
 _RESERVE: Final = 0.2
 
@@ -105,6 +108,7 @@ class Reading:
         workers: How many questions may be under way at once, looked up each time.
         fix_end: Called once, with the first answer; returns a nearer end for a reading that goes upwards, or None.
         limit: About how many records will be collected; a hint that keeps workers from reading further.
+        eager: Whether all pages will be collected, so that none is asked for in vain.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class Reading:
         workers: Callable[[], int] = lambda: 1,
         fix_end: Callable[[Answer], int | None] = lambda _: None,
         limit: int | None = None,
+        eager: bool = False,
         buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
         """Begin with one slice, the whole range."""
@@ -132,6 +137,7 @@ class Reading:
         self._workers = workers
         self._fix_end = fix_end
         self._limit = limit
+        self._eager = eager
         self._buffer_bytes = buffer_bytes
         self._buffered = 0
         self._waiting = 0
@@ -168,7 +174,8 @@ class Reading:
             if piece.ticket is not None or piece.cursor is None:
                 continue
             if not (index == 0 and not piece.pages):
-                if self._waiting + self._under_way >= 1 + _AHEAD * max(0, self.progress.pages - 1):
+                ahead = 1 + _AHEAD * max(0, self.progress.pages - 1)
+                if self._waiting + self._under_way >= ahead and not self._eager:
                     return None
                 if not self._has_room(piece):
                     break
@@ -403,7 +410,8 @@ class Reading:
         if not stamps or cursor.at <= timestamps.BEGIN or piece.end >= timestamps.END:
             return
         left = len(answer.stamps) * (piece.end - cursor.at) / max(1, abs(stamps[-1] - stamps[0]))
-        parts = int(min(idle + 1, left / (_LEAST_PAGES * self._page_size), piece.end - cursor.at))
+        least = _LEAST_PAGES if any(not each.taken for each in self._slices) else _LEAST_LAST_PAGES
+        parts = int(min(idle + 1, left / (least * self._page_size), piece.end - cursor.at))
         edges = [cursor.at + (piece.end - cursor.at) * part // parts for part in range(1, parts)]
         for low, high in zip(reversed(edges), [piece.end, *reversed(edges)], strict=False):
             part = SeekCursor(low, high, self.axis, self._page_size, width=cursor.width)

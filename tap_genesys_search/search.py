@@ -221,7 +221,7 @@ class ConversationSearchClient:
         if wanted is None:
             # The least: others waited for the processor as well, and more workers would make that longer.
             latency = 0.1 if stats.least_latency is None else stats.least_latency
-            useful = 1 + math.ceil(latency / SECONDS_A_PAGE)
+            useful = 1 + int(latency / SECONDS_A_PAGE)
             wanted = min(MAX_WORKERS, math.ceil(self.budget.rate * latency * 1.25) + 1, useful)
         throttled = self.budget.throttled_lately(self.clock.monotonic())
         return max(1, wanted >> min(3, max(0, throttled - 1)))
@@ -252,6 +252,7 @@ class SearchRun:
         high: End, exclusive; None: the run's own start, for a reading that goes upwards.
         axis: Direction.
         limit: About how many records will be taken.
+        eager: Whether all pages will be taken.
         workers: How many searches at a time; None: as the client sees fit.
         logger: Where the run's progress is told.
         has_bar: Whether that may be a bar, where the logger shows its lines on a terminal.
@@ -271,6 +272,7 @@ class SearchRun:
         *,
         axis: Axis = Axis.OLDEST_FIRST,
         limit: int | None = None,
+        eager: bool = False,
         workers: int | None = None,
         logger: logging.Logger = _logger,
         has_bar: bool = False,
@@ -295,6 +297,7 @@ class SearchRun:
             workers=client.workers if workers is None else lambda: workers,
             fix_end=self._fix_end,
             limit=limit,
+            eager=eager,
         )
         # Records without an id that answers held: one number each, as several threads append.
         self._nameless: list[int] = []

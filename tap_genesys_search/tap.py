@@ -119,7 +119,3 @@ class TapGenesysSearch(Tap):
             help=command.help,
             logger=cls.logger,
         )
-
-
-if __name__ == "__main__":
-    TapGenesysSearch.cli()

@@ -234,12 +234,34 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """The usual adapter, with connections whose answers are bounded in time."""
+    """The usual adapter, with connections whose answers are bounded in time.
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as its base
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+    It finds the pool of a request again by where it goes and by the settings, which are the same objects for a run.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - as its base
+        super().__init__(**kwargs)
+        self._pools: dict[str | None, tuple[tuple[Any, Any, Any], Any]] = {}
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ANN401 - as its base
+        proxies: Any = None,  # noqa: ANN401
+        cert: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        settings = (verify, proxies, cert)
+        found = self._pools.get(request.url)
+        if found is not None and all(mine is its for mine, its in zip(settings, found[0], strict=True)):
+            return found[1]
+        pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
         pool.ConnectionCls = _bounded(pool.ConnectionCls)
+        self._pools[request.url] = settings, pool
         return pool
+
+    def close(self) -> None:
+        self._pools.clear()
+        super().close()
 
 
 @functools.cache

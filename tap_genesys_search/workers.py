@@ -91,9 +91,11 @@ class Workers:
 
     def _call_one(self) -> None:
         """Let one more worker look for something to do: one that waits, else a new one. With the lock held."""
+        if not self._reading.wants_worker:
+            return
         if self._idle:
             self._room.notify()
-        elif len(self._threads) < self._at_most and self._reading.wants_worker:
+        elif len(self._threads) < self._at_most:
             thread = threading.Thread(target=self._work, name=f"search-{len(self._threads) + 1}", daemon=True)
             thread.start()
             self._threads.append(thread)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,7 +21,7 @@ from typing_extensions import override
 from tap_genesys_search.errors import GenesysSearchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     from singer_sdk.singerlib.encoding.simple import Message
@@ -44,14 +45,15 @@ class _RecordLine(msgspec.Struct, tag_field="type", tag="RECORD"):
 
 @dataclass(frozen=True, slots=True)
 class PageMessage:
-    """RECORD messages that are written together: pairs of a stream's name and a record."""
+    """RECORD messages that are written together: the names of their streams, and the records."""
 
-    records: list[tuple[str, Record]]
+    streams: Iterable[str]
+    records: Iterable[Record]
 
     def encode(self) -> bytes:
         """Return one line for each record."""
         now = dt.datetime.now(dt.UTC).isoformat()
-        return _encoder.encode_lines([_RecordLine(stream, record, now) for stream, record in self.records])
+        return _encoder.encode_lines(list(map(_RecordLine, self.streams, self.records, repeat(now))))
 
 
 class PageWriter(MsgSpecWriter):

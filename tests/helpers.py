@@ -341,7 +341,7 @@ class Tap:
     ) -> subprocess.Popen[str]:
         """Start the tap as anyone would: a new interpreter and pipes."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tap_genesys_search.tap", *self._files(config=config, state=state), *args],
+            [sys.executable, "-m", "tap_genesys_search", *self._files(config=config, state=state), *args],
             cwd=self.folder,
             env=environment(env),
             stdin=subprocess.DEVNULL,

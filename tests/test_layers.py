@@ -36,6 +36,7 @@ LAYERS = (
         "doctor_command",
     },
     {"tap", "cli", "demo"},
+    {"__main__"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 

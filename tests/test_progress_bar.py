@@ -18,7 +18,7 @@ from tests.terminal import Shown, on_terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
-TAP = [sys.executable, "-W", "error", "-m", "tap_genesys_search.tap"]
+TAP = [sys.executable, "-W", "error", "-m", "tap_genesys_search"]
 COMMAND = [sys.executable, "-W", "error", "-m", "tap_genesys_search.cli"]
 
 BAR = re.compile(r" *(\d+) % \|(.{20})\| (.+)")

@@ -107,6 +107,7 @@ def reading(
     max_age: float = 1e9,
     axis: Axis = Axis.OLDEST_FIRST,
     limit: int | None = None,
+    eager: bool = False,
     buffer_bytes: int = BUFFER_BYTES,
     fix_end: Callable[[Answer], int | None] = lambda _: None,
 ) -> Driver:
@@ -121,6 +122,7 @@ def reading(
             workers=lambda: workers,
             fix_end=fix_end,
             limit=limit,
+            eager=eager,
             buffer_bytes=buffer_bytes,
         ),
         index,
@@ -202,6 +204,12 @@ class TestPlan:
                 break
             driver.answer(driver.tickets[0])
         assert driver.index.searches <= 1 + 16 * 3 + 8
+
+    def test_one_who_takes_all_waits_for_nothing(self) -> None:
+        driver = reading(spread(5000), workers=8, eager=True)
+        driver.take()
+        driver.answer(driver.tickets[0])
+        assert len(driver.take()) == 8
 
     def test_until_a_second_page_is_wanted_one_is_read(self) -> None:
         driver = reading(spread(5000), workers=8)
@@ -335,10 +343,22 @@ class TestShare:
 
     def test_a_part_is_several_pages_long(self) -> None:
         """Its last page is half empty on the average."""
-        driver = self._begun(spread(120), high=NOON + 120_000)
+        driver = self._begun(spread(70), high=NOON + 70_000)
         driver.finish()
         driver.complete()
         assert driver.reading.progress.slices == 1
+
+    def test_a_part_is_longer_while_a_gap_is_left(self) -> None:
+        """Workers have something to do as soon as the buffer has room again."""
+        found = []
+        for records, slice_records in ((3000, 200), (200, 10_000)):
+            driver = reading(spread(records), high=NOON + records * 1000, slice_records=slice_records)
+            driver.round()
+            (ticket,) = driver.take(1)
+            driver.reading._starved = True  # noqa: SLF001 - when the buffer is full depends on much
+            driver.answer(ticket)
+            found.append(sum(each.shared for each in driver.reading._slices))  # noqa: SLF001
+        assert found == [2, 4]
 
     def test_not_where_as_many_as_are_wanted_are_being_read(self) -> None:
         driver = self._begun(spread(3000), high=NOON + 3_000_000, limit=2000)

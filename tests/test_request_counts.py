@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from tap_genesys_search import ConversationSearchClient, GenesysAuth
+from tap_genesys_search.reading import Reading
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 from tap_genesys_search.streams import ConversationsStream
 from tap_genesys_search.tap import TapGenesysSearch
@@ -61,6 +62,7 @@ def counts(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Counter[s
     count(ConversationsStream, "_write_record_message", "turns")
     count(requests.PreparedRequest, "prepare", "prepared")
     count(requests.Session, "__init__", "sessions")
+    count(Reading, "take", "looks")
     return counter
 
 
@@ -94,6 +96,17 @@ def test_one_worker_takes_a_search_a_page_and_one_more(sandbox: SandboxServer) -
     run(sandbox, concurrency=1)
     # Seeking asks again from the last instant, so pages bring a few records less than they hold.
     assert PAGES <= sandbox.stats["searches"] <= PAGES * 1.02 + 1
+
+
+def test_nobody_looks_for_work_that_a_busy_worker_does(
+    sandbox: SandboxServer, counts: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that is woken for nothing costs as much as a page's headers: here two, once one is enough."""
+    monkeypatch.setattr(
+        ConversationSearchClient, "workers", lambda client: 3 if client.http.stats.searches < PAGES // 4 else 1
+    )
+    run(sandbox)
+    assert counts["looks"] <= sandbox.stats["searches"] * 1.3 + 3
 
 
 def test_the_sdk_turns_once_a_page(sandbox: SandboxServer, counts: Counter[str]) -> None:

@@ -127,7 +127,7 @@ def test_slices_are_never_smaller_than_a_page(server: SandboxServer) -> None:
 
 def tap(*arguments: str, stdout: int | Any = subprocess.DEVNULL) -> tuple[int, str]:  # noqa: ANN401
     """Run the tap; return its exit code and its log."""
-    command = [sys.executable, "-m", "tap_genesys_search.tap", *arguments]
+    command = [sys.executable, "-m", "tap_genesys_search", *arguments]
     done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False)
     return done.returncode, done.stderr.decode()
 

@@ -449,7 +449,7 @@ class Ways:
 
     def fast(self, records: list[Message]) -> list[bytes]:
         """The lines of a page."""
-        return PageMessage([(self.stream.name, record) for record in records]).encode().splitlines()
+        return PageMessage([self.stream.name] * len(records), records).encode().splitlines()
 
     def slow(self, records: list[Message]) -> list[bytes]:
         """The lines that the SDK writes."""

@@ -151,7 +151,7 @@ def test_a_reader_who_is_gone_ends_the_run_in_one_line(config: str) -> None:
 
 def test_a_page_is_one_line_a_record() -> None:
     """Each a RECORD message of its own."""
-    lines = PageMessage([("calls", {"id": "a", "n": 10**30}), ("calls", {"id": "b"})]).encode().splitlines()
+    lines = PageMessage(["calls", "calls"], [{"id": "a", "n": 10**30}, {"id": "b"}]).encode().splitlines()
     messages = [json.loads(line) for line in lines]
     assert [message["record"] for message in messages] == [{"id": "a", "n": 10**30}, {"id": "b"}]
     assert {(message["type"], message["stream"]) for message in messages} == {("RECORD", "calls")}

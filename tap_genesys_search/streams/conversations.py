@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import SchemaDirectory, Stream, StreamSchema
@@ -91,6 +92,7 @@ class ConversationsStream(GenesysStream[SeekCursor]):
                 bookmark.start,
                 settings.end,
                 limit=None if bookmark.previous is not None else self._limit,
+                eager=True,
                 logger=self.logger,
                 # The messages would stand in its way.
                 has_bar=not sys.stdout.isatty(),
@@ -204,16 +206,15 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         if not isinstance(record, PageRow):
             super()._write_record_message(record)
             return
-        self._tap.write_message(PageMessage(self._leaving(record.records)))
+        self._tap.write_message(self._page(record.records))
         self._counter.increment(len(record.records) - 1)
 
-    def _leaving(self, records: list[Record]) -> list[tuple[str, Record]]:
-        """Return records as they leave, with the names of their streams."""
+    def _page(self, records: list[Record]) -> PageMessage:
+        """Return records as they leave."""
         if self._is_plain:
-            return [(self.name, record) for record in records]
-        return [
-            (message.stream, message.record) for record in records for message in self._generate_record_messages(record)
-        ]
+            return PageMessage(repeat(self.name), records)
+        messages = [message for record in records for message in self._generate_record_messages(record)]
+        return PageMessage([message.stream for message in messages], [message.record for message in messages])
 
     def _log_glimpse(self, client: ConversationSearchClient) -> None:
         glimpse = client.glimpse(self.settings.query)
