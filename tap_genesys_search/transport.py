@@ -264,8 +264,34 @@ class _BoundedAdapter(HTTPAdapter):
         super().close()
 
 
+class _OneWrite:
+    """A connection that sends headers and body together: urllib3 sends two packets, and the other side wakes twice."""
+
+    _headers: bytes | None = None
+    _in_headers = False
+
+    def endheaders(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        self._in_headers = True
+        try:
+            super().endheaders(*args, **kwargs)  # type: ignore[misc]  # http.client's, with which it is mixed
+        finally:
+            self._in_headers = False
+
+    def send(self: Any, data: Any) -> None:  # noqa: ANN401 - what http.client sends
+        if self._in_headers:
+            self._headers = data
+            return
+        headers, self._headers = self._headers, None
+        super().send(data if headers is None else headers + data)  # type: ignore[misc]
+
+    def getresponse(self: Any) -> Any:  # noqa: ANN401
+        if self._headers is not None:
+            self.send(b"")  # there was no body
+        return super().getresponse()  # type: ignore[misc]
+
+
 @functools.cache
 def _bounded(connection: Any) -> Any:  # noqa: ANN401 - a class of connections, direct or through any proxy
-    if getattr(connection, "response_class", None) is _BoundedResponse:
+    if issubclass(connection, _OneWrite):
         return connection
-    return type(connection.__name__, (connection,), {"response_class": _BoundedResponse})
+    return type(connection.__name__, (_OneWrite, connection), {"response_class": _BoundedResponse})

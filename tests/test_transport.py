@@ -1,0 +1,101 @@
+"""How a request travels: headers and body together, through a proxy and TLS too; and the pool that it travels by."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from tap_genesys_search.transport import new_session, send, settings_for
+from tests.valkey import certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+BODY = b'{"query": "*"}'
+
+
+@contextmanager
+def answering(tls: ssl.SSLContext | None = None, *, is_proxy: bool = False) -> Iterator[tuple[int, list[bytes]]]:
+    """A host that notes what each look at its socket brings; a proxy, in front of TLS, opens the tunnel itself."""
+    heard: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        if is_proxy:
+            assert connection.recv(65_536).startswith(b"CONNECT ")
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        if tls is not None:
+            connection = tls.wrap_socket(connection, server_side=True)
+        with connection:
+            while data := connection.recv(65_536):
+                heard.append(data)
+                connection.sendall(ANSWER)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listener:
+        yield listener.getsockname()[1], heard
+    thread.join(10)
+
+
+def asking(session: requests.Session, url: str, body: bytes | None = BODY, **settings: object) -> None:
+    request = requests.Request("POST" if body else "GET", url, data=body).prepare()
+    reply = send(session, request, settings_for(session, url) | settings, timeout=5)
+    assert (reply.status, reply.body) == (200, b"{}")
+
+
+def test_headers_and_body_are_sent_together() -> None:
+    with answering() as (port, heard), new_session() as session:
+        for _ in range(2):
+            asking(session, f"http://127.0.0.1:{port}/")
+        asking(session, f"http://127.0.0.1:{port}/", body=None)
+    assert len(heard) == 3
+    assert all(each.startswith(b"POST /") and each.endswith(b"\r\n\r\n" + BODY) for each in heard[:2])
+    assert heard[2].startswith(b"GET /")
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+def test_within_tls_too(tmp_path: Path, through_proxy: bool) -> None:  # noqa: FBT001
+    authority, both = certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    with answering(context, is_proxy=through_proxy) as (port, heard), new_session() as session:
+        proxies = {"https": f"http://127.0.0.1:{port}"} if through_proxy else {}
+        for _ in range(2):
+            asking(session, f"https://127.0.0.1:{port}/", verify=str(authority), proxies=proxies)
+    assert len(heard) == 2
+    assert all(each.endswith(b"\r\n\r\n" + BODY) for each in heard)
+
+
+def test_a_session_that_was_closed_opens_new_connections() -> None:
+    with new_session() as session:
+        for _ in range(2):
+            with answering() as (port, heard):
+                asking(session, f"http://127.0.0.1:{port}/")
+                session.close()
+            assert len(heard) == 1
+
+
+def test_other_settings_for_the_same_address_are_another_pool(tmp_path: Path) -> None:
+    """What was trusted once is not trusted without its certificate."""
+    authority, both = certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    with answering(context) as (port, _), new_session() as session:
+        url = f"https://127.0.0.1:{port}/"
+        asking(session, url, verify=str(authority))
+        pools = {
+            id(session.get_adapter(url).get_connection_with_tls_context(request, verify=verify))  # type: ignore[attr-defined]
+            for request in (requests.Request("POST", url, data=BODY).prepare(),)
+            for verify in (str(authority), True)
+        }
+    assert len(pools) == 2
