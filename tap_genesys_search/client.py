@@ -53,16 +53,19 @@ class Stats:
     retries: int = 0
     #: Seconds waited because the platform said so, those of all threads added up.
     told_wait_seconds: float = 0.0
-    #: The fewest seconds that one of the latest answers took, from sending to its last byte; None before the first.
+    #: The fewest seconds that one of the latest pages took, from sending to its last byte; None before the first.
     least_latency: float | None = None
-    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
+    #: The most bytes that one of them had.
+    largest_page: int = 0
+    _latest: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def note_latency(self, seconds: float) -> None:
-        """Note how long an answer took."""
+    def note_page(self, seconds: float, size: int) -> None:
+        """Note how long a page took, and how many bytes it has."""
         with self._lock:
-            self._latencies.append(seconds)
-            self.least_latency = min(self._latencies)
+            self._latest.append((seconds, size))
+            self.least_latency = min(seconds for seconds, _ in self._latest)
+            self.largest_page = max(size for _, size in self._latest)
 
     def add(self, **amounts: float) -> None:
         """Add to the counters of these names."""
@@ -206,7 +209,9 @@ class SearchClient:
         asking.sent_at = begun = self._clock.monotonic()
         reply = send(self._session, request, self._settings, self._timeout, SearchTimeoutError)
         seconds = self._clock.monotonic() - begun
-        self.stats.note_latency(seconds)
+        # A refusal comes sooner than a page, and says nothing of how long one takes; nor does a look at one record.
+        if reply.status == _OK and asking.size > 1:
+            self.stats.note_page(seconds, len(reply.body))
         if self._on_request:
             self._on_request(seconds, reply.status)
         return reply

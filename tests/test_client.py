@@ -365,7 +365,19 @@ def test_each_answer_is_reported() -> None:
         for _ in range(30):
             on.client.ask(QUESTION, "*")
         assert [status for _, status in seen[:3]] == [503, 200, 200]
-        assert on.client.stats.least_latency == min(seconds for seconds, _ in seen)
+        assert on.client.stats.least_latency == min(seconds for seconds, status in seen if status == 200)
+
+
+def test_only_pages_tell_how_long_a_page_takes() -> None:
+    """A refusal comes at once: by it a few workers would seem enough."""
+    with stage() as on:
+        on.platform.fails(400, b"{}")
+        with pytest.raises(QueryError):
+            on.client.ask(QUESTION, "*")
+        on.client.ask(Question(0, 10**12, size=1), "*")
+        assert (on.client.stats.least_latency, on.client.stats.largest_page) == (None, 0)
+        on.client.ask(QUESTION, "*")
+        assert on.client.stats.largest_page == len(json.dumps(PAGE))
 
 
 def test_nothing_shows_a_secret_or_token(caplog: pytest.LogCaptureFixture) -> None:

@@ -174,6 +174,30 @@ def test_nothing_that_kept_its_place_is_lost_on_the_way_down(clock: ManualClock)
     assert len(set(found)) == len(found)
 
 
+# Workers by themselves
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "per_minute", "wanted"),
+    [
+        (0.2, 60_000, 300, 3),
+        (0.2, 60_000, 1200, 6),
+        (0.2, 60_000, 100_000, 16),
+        # No more than fit into the time in which one waits: the others would wait for the processor.
+        (0.0008, 60_000, 100_000, 1),
+        (0.004, 60_000, 100_000, 3),
+        (0.004, 2_000_000, 100_000, 1),
+    ],
+)
+def test_as_many_as_rate_and_latency_ask_for(seconds: float, size: int, per_minute: int, wanted: int) -> None:
+    auth = GenesysAuth(CLIENT, SECRET, "http://127.0.0.1:1")
+    with ConversationSearchClient(auth, "http://127.0.0.1:1", requests_per_minute=per_minute) as client:
+        client.http.stats.note_page(seconds, size)
+        # One that was slow tells of the processor, not of the platform.
+        client.http.stats.note_page(2 * seconds, size)
+        assert client.workers() == wanted
+
+
 # Leaving
 
 
