@@ -24,7 +24,7 @@ from tap_genesys_search.audit_rows import opened
 from tap_genesys_search.configuration import config_option, read_config
 from tap_genesys_search.errors import ConfigurationError, ContractError, StateError
 from tap_genesys_search.explain import ASKED_AGAIN, STREAM, look_up, next_run, read_state
-from tap_genesys_search.pagination import Axis, Question
+from tap_genesys_search.question import Axis, Question
 from tap_genesys_search.search import ConversationSearchClient, SearchRun
 from tap_genesys_search.settings import Settings
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tap_genesys_search.audit import Row
     from tap_genesys_search.audit_rows import Rows
-    from tap_genesys_search.reading import Page
+    from tap_genesys_search.slices import Page
 
 _COLUMNS: Final = ("id", "what", "source_timestamp", "warehouse_timestamp")
 _EXAMPLES: Final = 5

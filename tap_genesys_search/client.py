@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from tap_genesys_search.auth import GenesysAuth
-    from tap_genesys_search.pagination import Question
+    from tap_genesys_search.question import Question
     from tap_genesys_search.rate_limit import Budget
 
 PATH: Final = "/api/v2/search"

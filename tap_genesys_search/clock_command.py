@@ -9,7 +9,7 @@ import click
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.configuration import config_option, read_config
-from tap_genesys_search.pagination import Axis, Question
+from tap_genesys_search.question import Axis, Question
 from tap_genesys_search.reporting import one_line_errors
 from tap_genesys_search.search import ConversationSearchClient
 from tap_genesys_search.settings import Settings

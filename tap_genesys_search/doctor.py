@@ -22,7 +22,7 @@ from tap_genesys_search.errors import (
     RateLimitError,
     place_of,
 )
-from tap_genesys_search.pagination import MAX_PAGE_SIZE, Axis, Question
+from tap_genesys_search.question import MAX_PAGE_SIZE, Axis, Question
 from tap_genesys_search.rate_limit import RateBudget, Told
 from tap_genesys_search.shared import SharedRedis
 

@@ -10,8 +10,8 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import Bookmark, Stored, fingerprint
 from tap_genesys_search.configuration import read_json
 from tap_genesys_search.errors import ConfigurationError, ContractError, StateError
-from tap_genesys_search.pagination import Axis, Question, quoted
 from tap_genesys_search.progress import describe_minutes
+from tap_genesys_search.question import Axis, Question, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

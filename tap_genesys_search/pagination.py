@@ -10,21 +10,17 @@ reason about.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ContractError
+from tap_genesys_search.instant import TokenReading
+from tap_genesys_search.question import MAX_PAGE_SIZE, Ask, Axis, Question
+from tap_genesys_search.records import Batch
 
 if TYPE_CHECKING:
-    from tap_genesys_search.records import Answer, Record
-
-#: The largest page that the API gives.
-MAX_PAGE_SIZE: Final = 200
-
-_PLAIN_TERM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+    from tap_genesys_search.records import Answer
 
 MAX_EMPTY_PAGES: Final = 100
 MAX_EMPTY_PAGES_FOLLOWED: Final = 50
@@ -37,99 +33,6 @@ MAX_DOUBTS: Final = 20
 
 #: Where conversations can lie, as far as halving an open range goes; what lies outside is asked for all the same.
 _ERA: Final = (timestamps.parse("2005-01-01"), timestamps.parse("2100-01-01"))
-_YEAR_1: Final = timestamps.parse("0001-01-01")
-
-
-class Axis(Enum):
-    """The direction of a reading. A place on the axis is a whole number that grows as the reading goes on."""
-
-    OLDEST_FIRST = "asc"
-    NEWEST_FIRST = "desc"
-
-    @property
-    def reverse(self) -> Axis:
-        """The other direction."""
-        return Axis.OLDEST_FIRST if self is Axis.NEWEST_FIRST else Axis.NEWEST_FIRST
-
-    def place(self, instant: int) -> int:
-        """Turn an instant into its place; the same function turns a place back."""
-        return instant if self is Axis.OLDEST_FIRST else -instant - 1
-
-    def span(self, low: int, high: int) -> tuple[int, int]:
-        """Turn a half-open range of instants into one of places, and back."""
-        return (low, high) if self is Axis.OLDEST_FIRST else (-high, -low)
-
-
-class Ask(Enum):
-    """What a question seeks by."""
-
-    TIME = "timestamp"
-    CHECK = "timestamp, backwards"
-    ID = "conversationId"
-    NO_ID = "no conversationId"
-    TOKEN = "token"  # noqa: S105
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One search: a half-open range of instants (milliseconds since 1970) and how to ask for it.
-
-    ``attempt`` tells a repeated question from its first asking: the SDK's paginator takes two equal values for a loop.
-    """
-
-    low: int
-    high: int
-    axis: Axis = Axis.OLDEST_FIRST
-    size: int = MAX_PAGE_SIZE
-    by: Ask = Ask.TIME
-    after_id: str | None = None
-    token: str | int | None = None
-    attempt: int = 0
-    single_try: bool = False
-
-    def body(self, query: str) -> dict[str, Any]:
-        """Return the request body for a Lucene query."""
-        parts = [f"({query})", f"timestamp:{self.range_text}"]
-        if self.by is Ask.ID and self.after_id is not None:
-            parts.append(f"conversationId:{{{quoted(self.after_id)} TO *]")
-        if self.by is Ask.NO_ID:
-            parts.append("NOT conversationId:[* TO *]")
-        field_name, direction = ("conversationId", "asc") if self.by is Ask.ID else ("timestamp", self.axis.value)
-        body: dict[str, Any] = {
-            "query": " AND ".join(parts),
-            "type": "conversation",
-            "size": self.size,
-            "sort": [{"field": field_name, "direction": direction}],
-        }
-        if self.token is not None:
-            body["page"] = self.token
-        return body
-
-    @property
-    def range_text(self) -> str:
-        """The range as Lucene writes it; what is open is ``*``."""
-        low = "*" if self.low <= timestamps.BEGIN else timestamps.write(self.low)
-        return f"[{low} TO *]" if self.high >= timestamps.END else f"[{low} TO {timestamps.write(self.high)}}}"
-
-
-def quoted(text: str) -> str:
-    """Write a term so that nothing in it means anything to Lucene."""
-    if _PLAIN_TERM.fullmatch(text) and text not in {"AND", "OR", "NOT", "TO"}:
-        return text
-    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
-
-
-@dataclass(slots=True)
-class Batch:
-    """The records that an answer brought and that the reading had not had: parallel lists, in the answer's order."""
-
-    records: list[Record]
-    ids: list[str]
-    stamps: list[str | None]
-
-    def __len__(self) -> int:
-        """Return the number of records."""
-        return len(self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +65,7 @@ class SeekCursor:
     attempt: int = 0
     after_id: str | None = None
     token: str | int | None = None
-    reading: _Reading | None = None
+    reading: TokenReading | None = None
 
     @property
     def until(self) -> int:
@@ -258,7 +161,7 @@ class SeekCursor:
             return replace(self, attempt=self.attempt + 1)
         known = set(self.known) - ids
         if self.by is Ask.TOKEN:
-            return replace(self, known=known, token=None, reading=_Reading(), attempt=self.attempt + 1)
+            return replace(self, known=known, token=None, reading=TokenReading(), attempt=self.attempt + 1)
         return replace(self, known=known, attempt=self.attempt + 1)
 
     def _bounded(self) -> tuple[int, int]:
@@ -281,13 +184,13 @@ class SeekCursor:
             return self._batch(answer), self._empty()
         first, last = self._checked_span(stamps) if stamps else (self.at, self.at)
         if self._is_doubtful(answer):
-            return _NOTHING(), self._look_again()
+            return Batch(), self._look_again()
         if answer.more and first == last > self.at:
             # One instant shows no order: that it is the first of the range is seen by what lies before it. There may
             # be as much again, as an index is late.
             if self.before is not None and self.doubts >= MAX_DOUBTS:
                 raise ContractError(self._disorder)
-            return _NOTHING(), replace(self, before=first, doubts=self.doubts + (self.before is not None))
+            return Batch(), replace(self, before=first, doubts=self.doubts + (self.before is not None))
         batch = self._batch(answer)
         if not answer.more:
             return batch, self._range_done(0 if stamps else self.empties)
@@ -324,19 +227,19 @@ class SeekCursor:
         the newest of what lies up to `at` shows itself there, or beyond.
         """
         if answer.more and not answer.records:
-            return _NOTHING(), replace(self, empties=self._one_more_empty(), attempt=self.attempt + 1)
+            return Batch(), replace(self, empties=self._one_more_empty(), attempt=self.attempt + 1)
         known = frozenset(self.known)
         after = replace(self, by=Ask.TIME, known=known, token=None, reading=None, attempt=self.attempt + 1)
         if any(self.axis.place(timestamps.parse(stamp)) >= self.at for stamp in answer.stamps if stamp is not None):
             # It may have come just now.
             if self.doubts < MAX_DOUBTS:
-                return _NOTHING(), replace(after, doubts=self.doubts + 1)
+                return Batch(), replace(after, doubts=self.doubts + 1)
             message = (
                 f"the API holds back conversations of {self._instant} when it is asked for what lies from there on; it"
                 " does not honour ranges on timestamp"
             )
             raise ContractError(message)
-        return _NOTHING(), replace(after, back=None, doubts=0)
+        return Batch(), replace(after, back=None, doubts=0)
 
     def _by_id(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
         ids = [identity for identity in answer.ids if identity is not None]
@@ -346,11 +249,11 @@ class SeekCursor:
             and all(before < after for before, after in zip([self.after_id or "", *ids], ids, strict=False))
         )
         if not honoured or (answer.more and not ids and self.attempt):
-            return _NOTHING(), self._start_tokens()
+            return Batch(), self._start_tokens()
         if answer.more and not ids:
-            return _NOTHING(), replace(self, attempt=self.attempt + 1)
+            return Batch(), replace(self, attempt=self.attempt + 1)
         if self.after_id is None and self._is_doubtful(answer):
-            return _NOTHING(), self._look_again()
+            return Batch(), self._look_again()
         batch = self._batch(answer)
         if answer.more:
             return batch, replace(self, after_id=ids[-1], attempt=0)
@@ -358,21 +261,21 @@ class SeekCursor:
 
     def _without_id(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
         if answer.records or (answer.more and self.attempt):
-            return _NOTHING(), self._start_tokens()
+            return Batch(), self._start_tokens()
         if answer.more:
-            return _NOTHING(), replace(self, attempt=self.attempt + 1)
-        return _NOTHING(), self._instant_done()
+            return Batch(), replace(self, attempt=self.attempt + 1)
+        return Batch(), self._instant_done()
 
     def _by_token(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
-        reading = self.reading or _Reading()
+        reading = self.reading or TokenReading()
         if not all(self._is_here(stamp) for stamp in answer.stamps):
             raise ContractError(self._outside)
         if answer.more and not answer.records and not reading.asked_again:
             reading.asked_again = True
-            return _NOTHING(), replace(self, reading=reading, attempt=self.attempt + 1)
+            return Batch(), replace(self, reading=reading, attempt=self.attempt + 1)
         reading.asked_again = False
         if self.token is None and not answer.more and self._is_doubtful(answer):
-            return _NOTHING(), self._look_again()
+            return Batch(), self._look_again()
         batch = self._batch(answer)
         reading.add(answer)
         if answer.token is not None:
@@ -392,11 +295,11 @@ class SeekCursor:
                 f" {MAX_READINGS} times; the API must allow sorting and ranges by conversationId for them to be read"
             )
             raise ContractError(message)
-        another = _Reading(reading.number + 1, reading.ids if reading.counts else None)
+        another = TokenReading(reading.number + 1, reading.ids if reading.counts else None)
         return batch, replace(self, token=None, reading=another, attempt=self.attempt + 1)
 
     def _start_tokens(self) -> SeekCursor:
-        return replace(self, by=Ask.TOKEN, known=set(self.known), after_id=None, attempt=0, reading=_Reading())
+        return replace(self, by=Ask.TOKEN, known=set(self.known), after_id=None, attempt=0, reading=TokenReading())
 
     def _range_done(self, empties: int) -> SeekCursor | None:
         """What was asked for is done; go on behind it, twice as wide."""
@@ -413,20 +316,17 @@ class SeekCursor:
     def _instant_done(self) -> SeekCursor | None:
         if self.at + 1 >= self.end:
             return None
-        following = replace(
-            self,
-            at=self.at + 1,
-            known=frozenset(),
-            back=None,
-            by=Ask.TIME,
-            after_id=None,
-            token=None,
-            reading=None,
+        following = SeekCursor(
+            self.at + 1,
+            self.end,
+            self.axis,
+            self.size,
+            before=self.before,
+            width=self.width,
+            halvings=self.halvings,
             empties=0 if self.reading is None or self.reading.ids else self.empties,
-            doubts=0,
-            attempt=0,
         )
-        return following._at_before() if following.at == self.before else following  # noqa: SLF001 - its own kind
+        return following._at_before() if following.at == self.before else following
 
     def _at_before(self) -> SeekCursor:
         """Nothing more lies before the instant that filled a page: read that."""
@@ -444,7 +344,7 @@ class SeekCursor:
         if span > 1:
             return replace(again, width=span // 2)
         # There is no instant to name before the year 1.
-        first = _YEAR_1 if self.axis is Axis.OLDEST_FIRST else self.at
+        first = timestamps.parse("0001-01-01") if self.axis is Axis.OLDEST_FIRST else self.at
         return replace(again, at=max(self.at, first))._start_tokens()  # noqa: SLF001 - its own kind
 
     def _one_more_empty(self) -> int:
@@ -487,7 +387,7 @@ class SeekCursor:
             if self.known.issuperset(ids[:head]):
                 return Batch(answer.records[head:], ids[head:], stamps[head:])  # type: ignore[arg-type]  # no id is None
         seen: set[tuple[str, str | None]] = set()
-        batch = _NOTHING()
+        batch = Batch()
         for record, identity, stamp in zip(answer.records, ids, stamps, strict=True):
             if identity is None or (identity, stamp) in seen or (stamp == here and identity in self.known):
                 continue
@@ -498,37 +398,3 @@ class SeekCursor:
         if isinstance(self.known, set):
             self.known.update(batch.ids)
         return batch
-
-
-def _NOTHING() -> Batch:  # noqa: N802 - reads as the constant that lists forbid it to be
-    return Batch([], [], [])
-
-
-@dataclass(slots=True)
-class _Reading:
-    """One reading of an instant by its tokens. It counts when no id came twice and every page but the last was full.
-
-    An empty page whose token was followed is not full: its token leads past what it should have held.
-    """
-
-    number: int = 1
-    previous: set[str] | None = None
-    ids: set[str] = field(default_factory=set)
-    tokens: set[str | int] = field(default_factory=set)
-    counts: bool = True
-    empties: int = 0
-    short: bool = False
-    asked_again: bool = False
-
-    def add(self, answer: Answer) -> None:
-        """Take note of a page."""
-        if not answer.records:
-            self.empties += answer.more
-            self.counts = self.counts and not answer.more
-            return
-        new = {identity for identity in answer.ids if identity is not None}
-        if self.short or len(new) != len(answer.ids) or new & self.ids:
-            self.counts = False
-        self.empties += answer.more and new <= self.ids
-        self.short = len(answer.records) < MAX_PAGE_SIZE
-        self.ids |= new

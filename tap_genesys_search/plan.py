@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ConfigurationError, ContractError
-from tap_genesys_search.pagination import Axis, Question
 from tap_genesys_search.progress import describe_minutes, searches_for
+from tap_genesys_search.question import Axis, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tap_genesys_search.clock import Clock
     from tap_genesys_search.progress_bar import ProgressBar
     from tap_genesys_search.rate_limit import Budget
-    from tap_genesys_search.reading import Progress
+    from tap_genesys_search.slices import Progress
 
 #: Seconds between two progress lines.
 INTERVAL: Final = 30.0

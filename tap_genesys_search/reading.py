@@ -9,17 +9,19 @@ collects pages with `pop`.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
-from tap_genesys_search.pagination import Ask, Axis, Batch, Question, SeekCursor
+from tap_genesys_search.pagination import SeekCursor
+from tap_genesys_search.question import Ask, Axis, Question
+from tap_genesys_search.slices import Pace, Page, Progress, Slice, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tap_genesys_search.errors import GenesysSearchError
-    from tap_genesys_search.records import Answer
+    from tap_genesys_search.records import Answer, Batch
 
 #: Bytes of answers that may wait to be passed on. Decoded, they take three to four times as much.
 BUFFER_BYTES: Final = 16 * 1024 * 1024
@@ -35,64 +37,6 @@ _RESERVE: Final = 0.2
 
 #: Pages read ahead for each page collected: one who leaves early has not paid for much.
 _AHEAD: Final = 16
-
-
-@dataclass(slots=True)
-class Page:
-    """What one answer brought, in the order of the reading.
-
-    ``last`` is the place of its last record; everything before it is proven by this page and those before. ``again``
-    is set where it was asked for again because it had waited too long: it was handed on as soon as it came.
-    """
-
-    batch: Batch
-    asked_at: float
-    cursor: SeekCursor
-    last: int
-    size: int
-    again: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Slice:
-    """A stretch of the range. It is a gap until a worker takes it.
-
-    ``follows`` is set where it goes on from the ids that the slice before it knew: throwing away the one means throwing
-    away the other. ``shared`` is set for a part of a slice that others help with.
-    """
-
-    cursor: SeekCursor | None
-    start: int
-    end: int
-    follows: bool = False
-    taken: bool = False
-    shared: bool = False
-    ticket: Ticket | None = None
-    pages: deque[Page] = field(default_factory=deque)
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """A question to ask for a slice."""
-
-    question: Question
-    slice: _Slice
-    asked_at: float
-    edge: bool = False
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a reading is; totals are the API's estimates."""
-
-    total: int | None = None
-    records: int = 0
-    pages: int = 0
-    slices: int = 0
-    reread: int = 0
-    #: Seconds from asking for a page to passing it on: all added up, and the most.
-    seconds_held: float = 0.0
-    longest_held: float = 0.0
 
 
 class Reading:
@@ -130,7 +74,7 @@ class Reading:
         start, end = axis.span(low, high)
         self.axis = axis
         self.progress = Progress()
-        self._slices: deque[_Slice] = deque([_Slice(SeekCursor(start, end, axis, page_size), start, end, taken=True)])
+        self._slices: deque[Slice] = deque([Slice(SeekCursor(start, end, axis, page_size), start, end, taken=True)])
         self._page_size = page_size
         self._slice_records = slice_records
         self._max_age = max_age
@@ -143,12 +87,12 @@ class Reading:
         self._waiting = 0
         self._under_way = 0
         self._page_bytes = 0.0
-        self._pace: float | None = None
+        self._pace = Pace()
         self._begun = False
         # Whether a worker has asked in vain since the last ticket.
         self._starved = False
         self._timeless: set[str] = set()
-        self._rewound: _Slice | None = None
+        self._rewound: Slice | None = None
 
     @property
     def done(self) -> bool:
@@ -189,13 +133,13 @@ class Reading:
         self._starved = True
         return None
 
-    def _issue(self, piece: _Slice, question: Question, now: float, *, edge: bool = False) -> Ticket:
+    def _issue(self, piece: Slice, question: Question, now: float, *, edge: bool = False) -> Ticket:
         piece.ticket = Ticket(question, piece, now, edge)
         self._under_way += 1
         self._starved = False
         return piece.ticket
 
-    def _has_room(self, piece: _Slice) -> bool:
+    def _has_room(self, piece: Slice) -> bool:
         """Tell whether the buffer takes one more page beside those that are under way."""
         room = self._buffer_bytes if piece.shared else (1 - _RESERVE) * self._buffer_bytes
         return self._buffered + (self._under_way + 1) * self._page_bytes <= room
@@ -219,25 +163,26 @@ class Reading:
             return
         middle = gap.start + width
         rest = SeekCursor(middle, gap.end, self.axis, self._page_size, width=gap.cursor.width)
-        self._slices.insert(index + 1, _Slice(rest, middle, gap.end))
+        self._slices.insert(index + 1, Slice(rest, middle, gap.end))
         gap.cursor = replace(gap.cursor, end=middle)
         gap.end = middle
 
     def _slice_width(self) -> int | None:
         """How much of the axis holds about a slice's records, by what was seen last; None if nothing is known."""
-        if not self._pace or self._workers() <= 1:
+        pace = self._pace.milliseconds
+        if not pace or self._workers() <= 1:
             return None
         # Slices that fill the buffer together: longer ones would wait for each other.
         fitting = self._buffer_bytes / self._workers() * self._page_size / max(1.0, self._page_bytes)
         records = min(self._slice_records, max(fitting, _LEAST_PAGES * self._page_size))
-        return max(1, int(self._pace * max(self._page_size, records)))
+        return max(1, int(pace * max(self._page_size, records)))
 
-    def _needs_edge(self, gap: _Slice) -> bool:
+    def _needs_edge(self, gap: Slice) -> bool:
         """Tell whether the gap is open to the past, so that no width fits it until its oldest record is known."""
         few = self._limit is not None and self._limit <= 2 * self._slice_records
         return gap.end >= timestamps.END and not few and self._slice_width() is not None
 
-    def _edge_question(self, gap: _Slice) -> Question:
+    def _edge_question(self, gap: Slice) -> Question:
         low, high = self.axis.span(gap.start, gap.end)
         return Question(low, high, self.axis.reverse, size=1)
 
@@ -261,7 +206,7 @@ class Reading:
             cursor, answer = self._begin(piece, cursor, answer)
         batch, piece.cursor = cursor.advance(answer)
         self._drop_timeless(batch)
-        self._note_pace(ticket.question, answer)
+        self._pace.follow(ticket.question, answer)
         size = answer.size if len(batch) else 0
         last = next((s for s in reversed(batch.stamps) if s is not None), None)
         place = cursor.at if last is None else self.axis.place(timestamps.parse(last))
@@ -298,7 +243,7 @@ class Reading:
             raise error
         piece.cursor = cursor
 
-    def _settle(self, ticket: Ticket) -> _Slice | None:
+    def _settle(self, ticket: Ticket) -> Slice | None:
         """Take a ticket back; None if its slice has been thrown away meanwhile."""
         self._under_way -= 1
         if ticket.slice.ticket is not ticket:
@@ -306,7 +251,7 @@ class Reading:
         ticket.slice.ticket = None
         return ticket.slice
 
-    def _begin(self, piece: _Slice, cursor: SeekCursor, answer: Answer) -> tuple[SeekCursor, Answer]:
+    def _begin(self, piece: Slice, cursor: SeekCursor, answer: Answer) -> tuple[SeekCursor, Answer]:
         """Fix the range's end by the first answer, and plan by its totals."""
         self._begun = True
         whole = cursor.width is None
@@ -322,41 +267,15 @@ class Reading:
             # What lies beyond the range that was asked for is no reason to be content.
             honest = known == sorted(known) and all(stamp < asked for stamp in known[-1:])
             if end <= cursor.at or (len(keep) < len(stamps) and honest):
-                answer = replace(
-                    answer,
-                    records=[answer.records[index] for index in keep],
-                    ids=[answer.ids[index] for index in keep],
-                    stamps=[answer.stamps[index] for index in keep],
-                    token=None,
-                )
+                answer = replace(answer.only(keep), token=None)
         first = next((s for s in answer.stamps if s is not None), None)
         if first is not None and answer.total and whole:
             span = piece.end - self.axis.place(timestamps.parse(first))
             if piece.end < timestamps.END:
-                self._pace = max(0, span) / answer.total
+                self._pace.milliseconds = max(0, span) / answer.total
         return cursor, answer
 
-    def _note_pace(self, question: Question, answer: Answer) -> None:
-        """Let the pace (milliseconds for each record) follow what pages show: widths must follow busy and quiet hours.
-
-        A last page shows it as well, an empty one most: without them the quiet hours behind a burst would be read
-        in slices as narrow as the burst's. It grows by doubling, as one gap says little of what lies behind it. Records
-        of one instant, however many, say nothing.
-        """
-        span = 0
-        if question.by is not Ask.TIME:
-            return
-        if answer.more:
-            stamps = [s for s in (answer.stamps[:1] + answer.stamps[-1:]) if s is not None]
-            span = abs(timestamps.parse(stamps[-1]) - timestamps.parse(stamps[0])) if stamps else 0
-        elif question.low > timestamps.BEGIN and question.high < timestamps.END:
-            span = question.high - question.low
-        if span:
-            # With 1 for an empty one, slices that aim for a record or two would never widen.
-            seen = span / (len(answer.stamps) or 0.1)
-            self._pace = min(0.9 * self._pace + 0.1 * seen, 2 * self._pace) if self._pace else seen
-
-    def _close_edge(self, gap: _Slice, answer: Answer) -> None:
+    def _close_edge(self, gap: Slice, answer: Answer) -> None:
         """The oldest record of an open gap is known: widths fit up to it.
 
         What lies beyond is asked for once all the same: one record is no proof that the sort was honoured.
@@ -367,7 +286,7 @@ class Reading:
         edge = self.axis.place(timestamps.parse(stamps[0])) + 1 if stamps else gap.start
         if gap.start < edge < gap.end:
             beyond = SeekCursor(edge, gap.end, self.axis, self._page_size)
-            self._slices.insert(self._slices.index(gap) + 1, _Slice(beyond, edge, gap.end, taken=True))
+            self._slices.insert(self._slices.index(gap) + 1, Slice(beyond, edge, gap.end, taken=True))
             gap.end = edge
             gap.cursor = gap.cursor.clipped(edge)
         else:
@@ -384,18 +303,18 @@ class Reading:
         batch.ids = [batch.ids[i] for i in keep]
         batch.stamps = [batch.stamps[i] for i in keep]
 
-    def _cut(self, piece: _Slice) -> None:
+    def _cut(self, piece: Slice) -> None:
         """End a slice at its present place, and leave the rest of it to all."""
         width = self._slice_width()
         if piece.cursor is None or width is None or piece.end - piece.cursor.at <= width:
             return
         mine, rest = piece.cursor.cut()
         if rest is not None:
-            self._slices.insert(self._slices.index(piece) + 1, _Slice(rest, rest.at, rest.end, follows=mine is None))
+            self._slices.insert(self._slices.index(piece) + 1, Slice(rest, rest.at, rest.end, follows=mine is None))
             piece.cursor = mine
             piece.end = rest.at
 
-    def _share(self, piece: _Slice, answer: Answer) -> None:
+    def _share(self, piece: Slice, answer: Answer) -> None:
         """Leave parts of the rest of a slice to workers that have nothing to do, as much as its last page lets expect.
 
         They wait where the buffer is full of what comes after this slice, or where it is the last.
@@ -415,7 +334,7 @@ class Reading:
         edges = [cursor.at + (piece.end - cursor.at) * part // parts for part in range(1, parts)]
         for low, high in zip(reversed(edges), [piece.end, *reversed(edges)], strict=False):
             part = SeekCursor(low, high, self.axis, self._page_size, width=cursor.width)
-            self._slices.insert(self._slices.index(piece) + 1, _Slice(part, low, high, taken=True, shared=True))
+            self._slices.insert(self._slices.index(piece) + 1, Slice(part, low, high, taken=True, shared=True))
         if edges:
             self.progress.slices += len(edges)
             piece.cursor, piece.end = cursor.clipped(edges[0]), edges[0]
@@ -452,7 +371,7 @@ class Reading:
                 return page
         return None
 
-    def _rewind(self, piece: _Slice) -> None:
+    def _rewind(self, piece: Slice) -> None:
         """Go back to the slice's first waiting page; the slices that follow it are thrown away with it."""
         cursor = piece.pages[0].cursor
         self._rewound = piece
@@ -465,7 +384,7 @@ class Reading:
         piece.cursor = replace(cursor.given_back(thrown), end=piece.end)
         self._timeless -= thrown
 
-    def _throw_away(self, piece: _Slice) -> set[str]:
+    def _throw_away(self, piece: Slice) -> set[str]:
         """Forget what a slice has read and is asking; return the ids of its pages."""
         ids = {identity for page in piece.pages for identity in page.batch.ids}
         self._waiting -= len(piece.pages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow
 from functools import partial
 from importlib import resources
@@ -111,6 +111,24 @@ class Answer:
     def more(self) -> bool:
         """Whether the API says that more follows: the presence of ``nextPage``, and nothing else."""
         return self.token is not None
+
+    def only(self, keep: list[int]) -> Answer:
+        """Return the answer with the records at these places."""
+        records, ids = [self.records[index] for index in keep], [self.ids[index] for index in keep]
+        return replace(self, records=records, ids=ids, stamps=[self.stamps[index] for index in keep])
+
+
+@dataclass(slots=True)
+class Batch:
+    """The records that an answer brought and that the reading had not had: parallel lists, in the answer's order."""
+
+    records: list[Record] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    stamps: list[str | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.records)
 
 
 def parse(body: bytes, served_at: int | None = None) -> Answer:

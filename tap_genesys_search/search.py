@@ -16,8 +16,8 @@ from tap_genesys_search.client import SearchClient
 from tap_genesys_search.clock import SystemClock
 from tap_genesys_search.errors import ConfigurationError, QueryError
 from tap_genesys_search.lucene import checked
-from tap_genesys_search.pagination import Axis, Question
 from tap_genesys_search.progress import ProgressLog
+from tap_genesys_search.question import Axis, Question
 from tap_genesys_search.rate_limit import RateBudget
 from tap_genesys_search.reading import Reading
 from tap_genesys_search.shared_budget import RedisBudget
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from tap_genesys_search.clock import Clock
     from tap_genesys_search.rate_limit import Budget
-    from tap_genesys_search.reading import Page, Progress
     from tap_genesys_search.records import Answer, Record
     from tap_genesys_search.settings import Settings
+    from tap_genesys_search.slices import Page, Progress
 
 #: Seconds that a page may be held before it is asked for again, at least.
 MIN_AGE: Final = 60.0

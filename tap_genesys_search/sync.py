@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
-from tap_genesys_search.pagination import Batch
+from tap_genesys_search.records import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,15 +7,16 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search.errors import ContractError, QueryError, SearchTimeoutError, traced
-from tap_genesys_search.pagination import Ask
+from tap_genesys_search.question import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_genesys_search.clock import Clock
-    from tap_genesys_search.pagination import Question
-    from tap_genesys_search.reading import Page, Reading, Ticket
+    from tap_genesys_search.question import Question
+    from tap_genesys_search.reading import Reading
     from tap_genesys_search.records import Answer
+    from tap_genesys_search.slices import Page, Ticket
 
     Sleep = Callable[[float], None]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tap_genesys_search import timestamps
-from tap_genesys_search.pagination import Ask, Axis, Question
+from tap_genesys_search.question import Ask, Axis, Question
 from tap_genesys_search.records import Answer
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from tap_genesys_search.errors import (
     RateLimitError,
     SearchTimeoutError,
 )
-from tap_genesys_search.pagination import Question
+from tap_genesys_search.question import Question
 from tap_genesys_search.rate_limit import RateBudget
 from tests.fakes import START, FakeClock, Server, serving
 

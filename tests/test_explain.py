@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tap_genesys_search.pagination import Question
+    from tap_genesys_search.question import Question
 
 NOW = timestamps.parse("2026-10-05T12:00:00Z")
 URL = "https://api.mypurecloud.com"

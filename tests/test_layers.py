@@ -20,8 +20,9 @@ ROOT = Path(tap_genesys_search.__file__).parent
 #: From the bottom up: at run time a module imports only from the layers below its own. A new module belongs in here.
 LAYERS = (
     {"errors", "clock", "timestamps", "regions", "lucene", "redis_url", "tokens"},
-    {"records", "bookmark", "retry", "rate_limit", "settings", "reporting", "writer", "shared"},
-    {"pagination", "transport", "configuration", "shared_budget", "shared_tokens", "progress_bar"},
+    {"records", "question", "bookmark", "retry", "rate_limit", "settings", "reporting", "writer", "shared"},
+    {"instant", "slices", "transport", "configuration", "shared_budget", "shared_tokens", "progress_bar"},
+    {"pagination"},
     {"reading", "paginator", "auth", "progress", "workers", "audit_rows"},
     {"client", "audit", "explain", "plan"},
     {"search", "audit_report", "doctor"},
@@ -50,6 +51,9 @@ PURE = (
     "tokens",
     "records",
     "bookmark",
+    "question",
+    "instant",
+    "slices",
     "pagination",
     "reading",
 )
@@ -68,7 +72,7 @@ IMPURE = {
 
 #: What speaks HTTP knows no slices.
 SPEAKS_HTTP = ("client", "auth", "retry", "transport", "rate_limit", "shared", "shared_budget", "shared_tokens")
-KNOWS_SLICES = {"pagination", "paginator", "reading", "workers", "search", "bookmark", "sync"}
+KNOWS_SLICES = {"instant", "slices", "pagination", "paginator", "reading", "workers", "search", "bookmark", "sync"}
 
 #: Singer's side, and where settings come from: all that may know the SDK.
 KNOWS_SINGER = {"tap", "streams", "paginator", "writer", "settings", "configuration"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tap_genesys_search import pagination, timestamps
+from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ContractError
 from tap_genesys_search.pagination import (
     MAX_DOUBTS,
@@ -18,13 +18,10 @@ from tap_genesys_search.pagination import (
     MAX_EMPTY_PAGES_FOLLOWED,
     MAX_HALVINGS,
     MAX_LOOKS,
-    MAX_PAGE_SIZE,
     MAX_READINGS,
-    Ask,
-    Axis,
-    Question,
     SeekCursor,
 )
+from tap_genesys_search.question import MAX_PAGE_SIZE, Ask, Axis, Question, quoted
 from tests.index import NOON, Index, page
 
 if TYPE_CHECKING:
@@ -130,7 +127,7 @@ class TestQuestion:
     @example("TO")
     @example('a"b\\')
     def test_no_sign_of_an_id_means_anything(self, identity: str) -> None:
-        text = pagination.quoted(identity)
+        text = quoted(identity)
         if text == identity:
             assert set(identity) <= {"-"} | {sign for sign in identity if sign.isalnum()}
             assert identity != "TO"

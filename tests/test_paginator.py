@@ -10,8 +10,9 @@ import pytest
 import requests
 
 from tap_genesys_search import timestamps
-from tap_genesys_search.pagination import Ask, SeekCursor
+from tap_genesys_search.pagination import SeekCursor
 from tap_genesys_search.paginator import SeekPaginator
+from tap_genesys_search.question import Ask
 from tests.index import NOON, Index
 
 if TYPE_CHECKING:

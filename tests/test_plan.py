@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tap_genesys_search.pagination import Question
+    from tap_genesys_search.question import Question
     from tests.fakes import Handler
 
 DAYS = 20

@@ -14,7 +14,7 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.client import Stats
 from tap_genesys_search.progress import ProgressLog, describe_minutes, describe_range, searches_for
 from tap_genesys_search.rate_limit import RateBudget
-from tap_genesys_search.reading import Progress
+from tap_genesys_search.slices import Progress
 from tests.fakes import FakeClock
 from tests.index import NOON
 

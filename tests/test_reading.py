@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ContractError, QueryError, SearchTimeoutError
-from tap_genesys_search.pagination import MAX_HALVINGS, Ask, Axis, SeekCursor
-from tap_genesys_search.reading import BUFFER_BYTES, Page, Reading, Ticket
+from tap_genesys_search.pagination import MAX_HALVINGS, SeekCursor
+from tap_genesys_search.question import Ask, Axis
+from tap_genesys_search.reading import BUFFER_BYTES, Reading
 from tests.index import NOON, Index, SortedIndex, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tap_genesys_search.records import Answer
+    from tap_genesys_search.slices import Page, Ticket
 
 BOTH = pytest.mark.parametrize("axis", list(Axis))
 SLOW = SearchTimeoutError("too slow")

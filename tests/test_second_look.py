@@ -12,7 +12,8 @@ import pytest
 
 from tap_genesys_search import ConversationSearchClient, GenesysAuth, timestamps
 from tap_genesys_search.errors import PlatformUnavailableError, RateLimitError
-from tap_genesys_search.pagination import Axis, Question, SeekCursor
+from tap_genesys_search.pagination import SeekCursor
+from tap_genesys_search.question import Axis, Question
 from tap_genesys_search.rate_limit import RateBudget
 from tap_genesys_search.sandbox import Client, Faults, SandboxServer, WorldConfig
 from tests.fakes import FakeClock

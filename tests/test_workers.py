@@ -10,7 +10,7 @@ import pytest
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ContractError, PlatformUnavailableError, QueryError, SearchTimeoutError
-from tap_genesys_search.pagination import Ask, Axis
+from tap_genesys_search.question import Ask, Axis
 from tap_genesys_search.reading import BUFFER_BYTES, Reading
 from tap_genesys_search.workers import CancelledError, Workers
 from tests.fakes import FakeClock
@@ -19,9 +19,9 @@ from tests.index import NOON, Index
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tap_genesys_search.pagination import Question
-    from tap_genesys_search.reading import Page
+    from tap_genesys_search.question import Question
     from tap_genesys_search.records import Answer
+    from tap_genesys_search.slices import Page
 
     Sleep = Callable[[float], None]
     Asking = Callable[[Question, Sleep], Answer]

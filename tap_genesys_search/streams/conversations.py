@@ -15,8 +15,9 @@ from typing_extensions import override
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import REPLICATION_KEY, Bookmark, Stored, fingerprint
-from tap_genesys_search.pagination import Axis, SeekCursor
+from tap_genesys_search.pagination import SeekCursor
 from tap_genesys_search.paginator import SeekPaginator
+from tap_genesys_search.question import Axis
 from tap_genesys_search.search import ConversationSearchClient, SearchRun
 from tap_genesys_search.streams import schemas
 from tap_genesys_search.streams.base import GenesysStream
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.metrics import Counter
 
-    from tap_genesys_search.pagination import Batch
+    from tap_genesys_search.records import Batch
 
 
 class ConversationsStream(GenesysStream[SeekCursor]):

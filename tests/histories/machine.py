@@ -19,7 +19,7 @@ from tap_genesys_search import search
 from tap_genesys_search.bookmark import Bookmark, Stored
 from tap_genesys_search.client import Stats
 from tap_genesys_search.errors import ContractError, GenesysSearchError, QueryError, SearchTimeoutError
-from tap_genesys_search.pagination import Ask
+from tap_genesys_search.question import Ask
 from tap_genesys_search.search import SearchRun
 from tap_genesys_search.sync import sync
 from tests.histories.world import DAY, HOUR, MINUTE, SECOND, WEIGHT, Laws, World, write
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
-    from tap_genesys_search.pagination import Batch
-    from tap_genesys_search.reading import Page, Ticket
-    from tap_genesys_search.records import Answer
+    from tap_genesys_search.records import Answer, Batch
     from tap_genesys_search.search import ConversationSearchClient
+    from tap_genesys_search.slices import Page, Ticket
 
 #: The size of a page inside an instant; set by the test, as instants that hold hundreds of them take too long.
 DENSE_PAGE = 12

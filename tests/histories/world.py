@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import PlatformUnavailableError, QueryError, SearchTimeoutError
-from tap_genesys_search.pagination import Ask
+from tap_genesys_search.question import Ask
 from tap_genesys_search.records import Answer
 
 if TYPE_CHECKING:
     import random
 
-    from tap_genesys_search.pagination import Question
+    from tap_genesys_search.question import Question
 
 SECOND = 1000
 MINUTE = 60 * SECOND
