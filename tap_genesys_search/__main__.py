@@ -9,10 +9,12 @@ def main() -> None:
     """Run the tap; half of a short run is the import of the SDK."""
     # What an import makes stays: looking through it for rubbish, then and at each later collection, finds none.
     gc.disable()
-    from tap_genesys_search.tap import TapGenesysSearch  # noqa: PLC0415 - it is what this is about
+    try:
+        from tap_genesys_search.tap import TapGenesysSearch  # noqa: PLC0415 - it is what this is about
 
-    gc.freeze()
-    gc.enable()
+        gc.freeze()
+    finally:
+        gc.enable()
     TapGenesysSearch.cli()
 
 

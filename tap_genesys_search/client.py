@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 PATH: Final = "/api/v2/search"
 
+#: Seconds of the processor that a page takes, and each of its bytes, at the least.
+SECONDS_A_PAGE: Final = 0.0015
+SECONDS_A_BYTE: Final = 2e-9
+
 _LATENCIES: Final = 100
 _OK: Final = 200
 #: Tries of one question whose token is refused: as it was, renewed, fetched for that very try.
@@ -55,17 +59,16 @@ class Stats:
     told_wait_seconds: float = 0.0
     #: The fewest seconds that one of the latest pages took, from sending to its last byte; None before the first.
     least_latency: float | None = None
-    #: The most bytes that one of them had.
-    largest_page: int = 0
-    _latest: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
+    #: How many pages the processor could handle while one of them is waited for, the fewest of the latest.
+    pages_in_latency: float = 100.0
+    _latest: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def note_page(self, seconds: float, size: int) -> None:
         """Note how long a page took, and how many bytes it has."""
         with self._lock:
-            self._latest.append((seconds, size))
-            self.least_latency = min(seconds for seconds, _ in self._latest)
-            self.largest_page = max(size for _, size in self._latest)
+            self._latest.append((seconds, seconds / (SECONDS_A_PAGE + SECONDS_A_BYTE * size)))
+            self.least_latency, self.pages_in_latency = map(min, zip(*self._latest, strict=True))
 
     def add(self, **amounts: float) -> None:
         """Add to the counters of these names."""
@@ -209,8 +212,8 @@ class SearchClient:
         asking.sent_at = begun = self._clock.monotonic()
         reply = send(self._session, request, self._settings, self._timeout, SearchTimeoutError)
         seconds = self._clock.monotonic() - begun
-        # A refusal comes sooner than a page, and says nothing of how long one takes; nor does a look at one record.
-        if reply.status == _OK and asking.size > 1:
+        # A refusal comes sooner than a page, and says nothing of how long one takes.
+        if reply.status == _OK:
             self.stats.note_page(seconds, len(reply.body))
         if self._on_request:
             self._on_request(seconds, reply.status)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search.errors import ConfigurationError, GenesysSearchError
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator
+
+#: What a disk says of itself, whatever the settings are: full, over the quota or the largest size, or broken.
+_OF_THE_DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @contextmanager
@@ -29,11 +33,8 @@ def one_line_errors(
         yield
     except GenesysSearchError as error:
         problem = error
-    except FileNotFoundError as error:
-        problem = ConfigurationError(f"there is no file {error.filename}" if error.filename else str(error))
     except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        problem = ConfigurationError(f"{name}{error.strerror or error}")
+        problem = _problem(error)
     except Exception as error:
         # By name: the SDK reads JSON with simplejson, and the people's commands don't import it.
         if type(error).__name__ in {"JSONDecodeError", "UnicodeDecodeError"}:
@@ -54,6 +55,16 @@ def one_line_errors(
         _write_record(logger, problem.kind, str(problem), problem.fix, code)
     logger.critical("%s", problem)
     sys.exit(code)
+
+
+def _problem(error: OSError) -> GenesysSearchError:
+    """Say what is wrong with a file: its disk, which no setting mends, or that it is none to be read."""
+    if error.errno in _OF_THE_DISK:
+        name = error.filename or "the output, or a file beside it"
+        return GenesysSearchError(f"{name}: {error.strerror}; see to its disk, then start again")
+    if isinstance(error, FileNotFoundError):
+        return ConfigurationError(f"there is no file {error.filename}" if error.filename else str(error))
+    return ConfigurationError(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
 
 
 def _write_record(logger: logging.Logger, kind: str, reason: str, fix: str, exit_code: int) -> None:

@@ -40,11 +40,6 @@ MIN_AGE: Final = 60.0
 #: Milliseconds before its start that a generator's last look goes back to, for what shows late.
 LAST_LOOK: Final = 600_000
 
-#: Seconds of the processor that a page takes, and each of its bytes, at the least: more workers than fit into a latency
-#: would wait for it.
-SECONDS_A_PAGE: Final = 0.0015
-SECONDS_A_BYTE: Final = 2e-9
-
 #: Workers by themselves are never more than this: four threads already keep one processor busy with decoding.
 MAX_WORKERS: Final = 16
 
@@ -223,7 +218,8 @@ class ConversationSearchClient:
         if wanted is None:
             # The least: others waited for the processor as well, and more workers would make that longer.
             latency = 0.1 if stats.least_latency is None else stats.least_latency
-            useful = 1 + int(latency / (SECONDS_A_PAGE + SECONDS_A_BYTE * stats.largest_page))
+            # More than fit into it would wait for the processor.
+            useful = 1 + int(stats.pages_in_latency)
             wanted = min(MAX_WORKERS, math.ceil(self.budget.rate * latency * 1.25) + 1, useful)
         throttled = self.budget.throttled_lately(self.clock.monotonic())
         return max(1, wanted >> min(3, max(0, throttled - 1)))

@@ -119,3 +119,7 @@ class TapGenesysSearch(Tap):
             help=command.help,
             logger=cls.logger,
         )
+
+
+if __name__ == "__main__":
+    TapGenesysSearch.cli()

@@ -270,10 +270,11 @@ class _OneWrite:
     _headers: bytes | None = None
     _in_headers = False
 
-    def endheaders(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        self._in_headers = True
+    def endheaders(self: Any, message_body: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
+        # urllib3 before 2.0 gives the body along, and it goes its own way.
+        self._in_headers = message_body is None
         try:
-            super().endheaders(*args, **kwargs)  # type: ignore[misc]  # http.client's, with which it is mixed
+            super().endheaders(message_body, **kwargs)  # type: ignore[misc]  # http.client's, with which it is mixed
         finally:
             self._in_headers = False
 
@@ -288,6 +289,10 @@ class _OneWrite:
         if self._headers is not None:
             self.send(b"")  # there was no body
         return super().getresponse()  # type: ignore[misc]
+
+    def close(self: Any) -> None:
+        self._headers = None
+        super().close()  # type: ignore[misc]
 
 
 @functools.cache

@@ -85,16 +85,18 @@ class PageWriter(MsgSpecWriter):
         """Write a message, or a page of them.
 
         Raises:
-            GenesysSearchError: The reader is gone.
+            GenesysSearchError: The reader is gone, or the disk that the output goes to is full or has a fault.
         """
         data = message.encode() if isinstance(message, PageMessage) else self.format_message(message)
         self._writing = True
         try:
             self._write(data)
-        except BrokenPipeError as error:
-            # The interpreter flushes stdout once more on its way out, and would complain of the pipe again.
+        except OSError as error:
+            # Nothing may follow half a line. The interpreter, too, flushes stdout once more on its way out.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             reason = "whoever reads the output has gone away; its own log says why"
+            if not isinstance(error, BrokenPipeError):
+                reason = f"the output cannot be written ({error.strerror}); see to its disk, then start again"
             raise GenesysSearchError(reason) from error
         finally:
             self._writing = False

@@ -1,5 +1,7 @@
 """Fixtures that several modules share: the tap, a target, and a database."""
 
+# ruff: noqa: E402 - what pytest rewrites has to be named before it is imported
+
 from __future__ import annotations
 
 import atexit
@@ -16,7 +18,10 @@ import hypothesis
 import psycopg
 import pytest
 
-from tests.helpers import Database, Nursery, Tap, environment
+# What they compare is shown where it differs, as in a test.
+pytest.register_assert_rewrite("tests.cursors", "tests.driver", "tests.helpers")
+
+from tests.helpers import Database, ManualClock, Nursery, Tap, environment
 from tests.valkey import Valkey, valkey
 
 if TYPE_CHECKING:
@@ -44,6 +49,12 @@ def nursery() -> Iterator[Nursery]:
 def tap(tmp_path: Path, nursery: Nursery) -> Tap:
     """The tap, in a folder of its own."""
     return Tap(tmp_path, nursery)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The time on both sides."""
+    return ManualClock()
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import os
 import re
@@ -15,15 +13,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote_plus, urlsplit
-from urllib.request import url2pathname
 
 import psycopg
 
 from tap_genesys_search.sandbox.tokens import TOKEN_MARK
+from tests.forms import forms_of
+from tests.nursery import SCRIPT
+from tests.singer import records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tap_genesys_search.sandbox import SandboxServer
 
@@ -40,34 +39,6 @@ Message = dict[str, Any]
 State = dict[str, Any]
 
 _PATIENCE = 120
-# Imports the tap, which takes most of a short run, and forks for every run: all else is as in a process of its own. The
-# clock of the machine stands where a test wants it.
-_NURSERY = """
-import json, os, sys, time
-from tap_genesys_search.tap import TapGenesysSearch
-
-def is_child():
-    for line in sys.stdin:
-        job = json.loads(line)
-        if pid := os.fork():
-            print(pid, flush=True)
-            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-            continue
-        os.environ.clear()
-        os.environ.update(job["env"])
-        os.chdir(job["cwd"])
-        for number, path in enumerate([os.devnull, *job["output"]]):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
-        sys.argv[1:] = job["args"]
-        if job["now"] is not None:
-            now, begun = job["now"], time.monotonic()
-            time.time = lambda: now + time.monotonic() - begun
-        return True
-    return False
-
-if is_child():
-    TapGenesysSearch.cli()
-"""
 
 
 @dataclass
@@ -146,21 +117,6 @@ def bookmark_of(state: State) -> State:
     return found
 
 
-def records_of(message: Message) -> list[Message]:
-    """The records that a message carries."""
-    if message["type"] == "RECORD":
-        return [message["record"]]
-    if message["type"] == "BATCH":
-        return [record for path in message["manifest"] for record in _lines(path)]
-    return []
-
-
-def _lines(uri: str) -> Iterator[Message]:
-    with gzip.open(url2pathname(urlsplit(uri).path), "rt", encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
 def table(runs: Iterable[Run]) -> dict[str, str]:
     """What a target would hold after some runs."""
     held: dict[str, str] = {}
@@ -201,27 +157,19 @@ def secrets_of(*sources: Mapping[str, object] | None) -> set[str]:
 
     The secret in all forms in which it travels, passwords of URLs, and whatever begins like a token of the sandbox.
     """
-    found = {TOKEN_MARK, SECRET, *_forms(CLIENT, SECRET)}
+    found = {TOKEN_MARK, SECRET, *forms_of(CLIENT, SECRET)}
     for source in filter(None, sources):
         for name, value in source.items():
             key = name.lower().removeprefix("tap_genesys_search_")
             texts = [str(text) for text in (value if isinstance(value, list) else [value])]
             if key == "client_secret":
                 client = source.get("client_id", source.get("TAP_GENESYS_SEARCH_CLIENT_ID", CLIENT))
-                found.update(form for text in texts for form in _forms(str(client), text.strip()))
+                found.update(form for text in texts for form in forms_of(str(client), text.strip()))
             found.update(match[1] for text in texts if (match := _PASSWORD.search(text)))
     return found - {"", "None"}
 
 
 _PASSWORD = re.compile(r"^(?:\w+://)?[^:/@\s]*:(.+)@")
-
-
-def _forms(client: str, secret: str) -> set[str]:
-    """How a secret may be written."""
-    if not secret:
-        return set()
-    basic = base64.b64encode(f"{client}:{secret}".encode()).decode().rstrip("=")
-    return {secret, quote_plus(secret), json.dumps(secret)[1:-1], basic}
 
 
 def check_hidden(secrets: Iterable[str], *texts: str) -> None:
@@ -252,7 +200,7 @@ class Nursery:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", _NURSERY],
+            [sys.executable, "-W", "error", "-c", SCRIPT],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -445,16 +393,3 @@ def load(
     check_hidden(secrets_of(config), said, states)
     lines = states.splitlines()
     return source.returncode, json.loads(lines[-1]) if lines else state or {}
-
-
-def selected(catalog: Message, *, without: Sequence[str] = (), method: str | None = None) -> Message:
-    """A catalog with some properties deselected, or with another replication method."""
-    (stream,) = catalog["streams"]
-    for entry in stream["metadata"]:
-        if entry["breadcrumb"] == []:
-            entry["metadata"]["selected"] = True
-            if method:
-                entry["metadata"]["forced-replication-method"] = method
-        if entry["breadcrumb"][-1:] and entry["breadcrumb"][-1] in without:
-            entry["metadata"]["selected"] = False
-    return catalog

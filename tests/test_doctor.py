@@ -10,15 +10,14 @@ import pytest
 
 from tap_genesys_search.doctor import NAMES
 from tap_genesys_search.sandbox import Client, Faults, SandboxServer, WorldConfig
-from tests.fakes import serving
+from tests.commands import with_config
 from tests.helpers import SECRET, check_hidden, config_for, secrets_of
+from tests.searches import serving_searches, settings_for
 from tests.terminal import Done, people
 from tests.valkey import free_port, valkey
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.fakes import Handler
 
 SETTING, PLATFORM, CONTRACT = 78, 75, 76
 WORLD = WorldConfig(conversations=500)
@@ -28,9 +27,7 @@ SLOWER = {"requests_per_minute": 300}
 
 def run(folder: Path, config: object, *args: str) -> Done:
     """Run the command to its end; nothing secret is shown."""
-    path = folder / "config.json"
-    path.write_text(config if isinstance(config, str) else json.dumps(config))
-    done = people("doctor", "--config", str(path), *args)
+    done = with_config("doctor", folder, config, *args)
     check_hidden(secrets_of(config if isinstance(config, dict) else None), done.stdout, done.stderr)
     assert done.stderr == ""
     return done
@@ -191,21 +188,17 @@ def test_no_rate_headers_are_no_fault(tmp_path: Path) -> None:
 def test_an_api_that_leaves_out_the_beginning_of_a_range(tmp_path: Path) -> None:
     """The one thing that a seek rests on, shown by nothing else."""
 
-    def answer(handler: Handler) -> None:
-        if handler.path.endswith("token"):
-            handler.reply(200, b'{"access_token": "t", "token_type": "bearer", "expires_in": 600}')
-            return
-        asked = json.loads(handler.server.asked[-1][2])
+    def answer(asked: dict[str, Any]) -> object:
         stamps = [f"2026-10-0{day}T00:00:00.000Z" for day in range(1, 6)]
         if "[2026" in asked["query"]:
             low, high = asked["query"].partition("[")[2].partition("}")[0].split(" TO ")
             stamps = [stamp for stamp in stamps if low < stamp < high]
         stamps.sort(reverse=asked["sort"][0]["direction"] == "desc")
         results = [{"id": stamp, "conversationId": stamp, "timestamp": stamp, "fields": {}} for stamp in stamps]
-        handler.reply(200, json.dumps({"page": 1, "total": 5, "results": results[: asked["size"]]}).encode())
+        return {"page": 1, "total": 5, "results": results[: asked["size"]]}
 
-    with serving(answer) as api:
-        checks = checked(tmp_path, {"client_id": "a", "client_secret": "secret-b", "base_url": api.url})
+    with serving_searches(answer) as api:
+        checks = checked(tmp_path, settings_for(api))
     assert [name for name, check in checks.items() if check["ok"] is not True] == ["clock", "range"]
     assert "the one at its beginning did not come" in checks["range"]["says"]
     assert "no Date" in checks["clock"]["says"]

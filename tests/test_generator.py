@@ -198,6 +198,14 @@ def test_as_many_as_rate_and_latency_ask_for(seconds: float, size: int, per_minu
         assert client.workers() == wanted
 
 
+def test_a_quick_small_page_says_nothing_of_heavy_ones() -> None:
+    auth = GenesysAuth(CLIENT, SECRET, "http://127.0.0.1:1")
+    with ConversationSearchClient(auth, "http://127.0.0.1:1", requests_per_minute=100_000) as client:
+        for seconds, size in [(0.4, 20_000_000)] * 20 + [(0.03, 200)]:
+            client.http.stats.note_page(seconds, size)
+        assert client.workers() == 10
+
+
 # Leaving
 
 

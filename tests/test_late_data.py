@@ -23,6 +23,7 @@ from tests.helpers import (
     table,
     truth,
 )
+from tests.outages import outage_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +33,6 @@ if TYPE_CHECKING:
 
 DAY = 86_400
 WEEK = 7 * DAY
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """The time on both sides."""
-    return ManualClock()
 
 
 @pytest.fixture
@@ -128,15 +123,7 @@ def test_a_nightly_run_that_is_cut_off_leaves_the_state_to_the_everyday_run(
     clock.pass_by(3_600)
     server.world.move(change=10)
     clock.pass_by(1)
-    search, asked = server.world.search, []
-
-    def fail_later(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        asked.append(args)
-        if len(asked) == 4:
-            server.faults.merge({"outage": True})
-        return search(*args, **kwargs)
-
-    monkeypatch.setattr(server.world, "search", fail_later)
+    outage_after(4, server, monkeypatch)
     more = {"lookback_seconds": WEEK, "page_size": 50, "concurrency": 1}
     nightly = tap(config | more, state=first.state, now=clock.now)
     assert nightly.code != 0

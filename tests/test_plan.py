@@ -16,16 +16,16 @@ from tap_genesys_search.errors import ConfigurationError, ContractError
 from tap_genesys_search.plan import MOST_BARS, Bar, Plan, Unit, drawn, plan
 from tap_genesys_search.records import Answer
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
-from tests.fakes import serving
+from tests.commands import with_config
 from tests.helpers import config_for, truth
-from tests.terminal import Done, people
+from tests.searches import serving_searches, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tap_genesys_search.question import Question
-    from tests.fakes import Handler
+    from tests.terminal import Done
 
 DAYS = 20
 
@@ -39,9 +39,7 @@ def server() -> Iterator[SandboxServer]:
 
 def run(folder: Path, server: SandboxServer, *args: str, **settings: object) -> Done:
     """Run the command to its end."""
-    path = folder / "config.json"
-    path.write_text(json.dumps(config_for(server, **settings)))
-    return people("plan", "--config", str(path), *args)
+    return with_config("plan", folder, config_for(server, **settings), *args)
 
 
 def planned(folder: Path, server: SandboxServer, *args: str, **settings: object) -> dict[str, Any]:
@@ -144,16 +142,8 @@ def test_what_is_wrong_is_one_line(
 
 def test_without_totals_there_is_no_plan(tmp_path: Path) -> None:
     row = {"id": "a", "conversationId": "a", "timestamp": "2026-10-03T00:00:00Z", "fields": {}}
-
-    def answer(handler: Handler) -> None:
-        token = {"access_token": "t", "token_type": "bearer", "expires_in": 600}
-        body = token if handler.path.endswith("token") else {"page": 1, "pageSize": 1, "results": [row]}
-        handler.reply(200, json.dumps(body).encode())
-
-    with serving(answer) as api:
-        config = {"client_id": "a", "client_secret": "b", "base_url": api.url, "end_date": "2026-10-04"}
-        (tmp_path / "config.json").write_text(json.dumps(config))
-        done = people("plan", "--config", str(tmp_path / "config.json"))
+    with serving_searches(lambda _: {"page": 1, "pageSize": 1, "results": [row]}) as api:
+        done = with_config("plan", tmp_path, settings_for(api, end_date="2026-10-04"))
     assert done.code == 1
     assert "no totals" in done.stderr
 

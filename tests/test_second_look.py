@@ -182,7 +182,8 @@ def test_a_full_disk_is_one_line(tmp_path: Path, server: SandboxServer) -> None:
     (tmp_path / "config.json").write_text(json.dumps(GOOD | {"base_url": server.base_url}))
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         code, log = tap("--config", str(tmp_path / "config.json"), stdout=full)
-    assert code == 78, log
+    assert code == 75, log
+    assert "the output cannot be written (No space left on device)" in log
     assert log.count("CRITICAL") == 1
     assert "Traceback" not in log
 

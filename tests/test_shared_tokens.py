@@ -15,7 +15,7 @@ from tap_genesys_search.errors import PlatformUnavailableError
 from tap_genesys_search.shared_tokens import LOCKED_AT_MOST
 from tests.fakes import FakeClock, Server, serving
 from tests.helpers import environment
-from tests.test_auth import LoginHost, together
+from tests.login import LoginHost, together
 from tests.valkey import Valkey, valkey
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def read_config() -> Config:
         return Config.parse(text, f"the extra of the connection {NAME}")
     path = Path(os.environ.get("GENESYS_SEARCH_CONFIG") or Path(__file__).with_name(f"{NAME}.json"))
     try:
-        return Config.parse(path.read_text(encoding="utf-8"), f"the file {path}")
+        return Config.parse(path.read_bytes(), f"the file {path}")
     except OSError as error:
         reason = f"there is no configuration: no Variable {NAME}, no extra of the connection {NAME}, and {path}"
         refuse(f"{reason} can't be read ({error.strerror})", "set one of them")
@@ -146,11 +146,11 @@ class Begin(Step):
         """Return the windows; once fixed they stay, whatever is cleared."""
         plan = stored_plan(context)
         if plan is None:
-            started = meltano.clock()
             params, run = context["params"], context["dag_run"]
             start = params["start"] or config.tap.get("start_date")
             if not start:
                 refuse("the backfill has no start", "trigger it with start, or set start_date")
+            started = meltano.clock()
             days = params["window_days"] or config.window_days
             not_after = (write(run.run_after), started)
             plan = {"started": started, "windows": windows(start, params["end"], days, not_after=not_after)}

@@ -6,6 +6,7 @@ Nothing in here needs Airflow, or the tap: that lives in Meltano's environment.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -25,10 +26,14 @@ TAP: Final = "tap-genesys-search"
 TARGET: Final = "target-postgres"
 STREAM: Final = "conversations"
 
-#: No retry mends these.
-_FINAL: Final = {"configuration", "credentials"}
+#: No retry mends it.
+_FINAL: Final = "configuration"
+#: Settings of tap and target that hold secrets.
+_SECRETS: Final = ("client_id", "client_secret", "redis_url", "sqlalchemy_url", "password")
 #: Airflow maps no more tasks than this, unless it is told to.
 _MOST_WINDOWS: Final = 1000
+#: Longer than any range, and no more than a calendar holds.
+_LONGEST_DAYS: Final = 4_000_000
 _STOP_SECONDS: Final = 3
 #: Belongs to Airflow: its own secrets, and what would make Meltano import its packages.
 _NOT_PASSED_ON: Final = ("AIRFLOW", "_AIRFLOW", "PYTHONPATH", "VIRTUAL_ENV", "TAP_GENESYS_SEARCH_", "TARGET_POSTGRES_")
@@ -47,13 +52,12 @@ class Failure(Exception):  # noqa: N818 - it is what the tap calls it
     @property
     def is_final(self) -> bool:
         """Whether something has to be changed first."""
-        return self.kind in _FINAL
+        return self.kind == _FINAL
 
 
 def refuse(reason: str, fix: str = "") -> NoReturn:
     """Fail because of something that has to be changed."""
-    kind = "configuration"
-    raise Failure(kind, reason, fix)
+    raise Failure(_FINAL, reason, fix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ class Config:
     notify: list[Any] = field(default_factory=list)
 
     @classmethod
-    def parse(cls, text: str, place: str) -> Config:
+    def parse(cls, text: str | bytes, place: str) -> Config:
         """Read it.
 
         Args:
@@ -121,10 +125,11 @@ class Config:
         return config
 
     def _check(self, place: str) -> None:
-        for secret in ("client_id", "client_secret", "redis_url", "sqlalchemy_url"):
-            if secret in {**self.tap, **self.target}:
-                refuse(f"{place} holds {secret}, which belongs into an Airflow connection")
-        if self.reread_days <= 0 or self.window_days <= 0:
+        for name in (*self.tap, *self.target):
+            # In capitals it would be the same variable.
+            if name.lower() in _SECRETS:
+                refuse(f"{place} holds {name}, which belongs into an Airflow connection")
+        if not (0 < self.reread_days < math.inf and 0 < self.window_days < math.inf):
             refuse(f"{place}: reread_days and window_days must be above 0")
         if not all(isinstance(each, dict) and "." in str(each.get("class")) for each in self.notify):
             refuse(f"{place}: each of notify needs class, the path of a notifier")
@@ -187,7 +192,10 @@ def postgres_url(conn_id: str, login: Login) -> str:
     user = quote(login.login or "", safe="")
     if login.password:
         user += f":{quote(login.password, safe='')}"
-    host, query = login.host or "", {"options": "-c timezone=UTC", **login.extra_dejson}
+    extra = login.extra_dejson
+    # Behind those of the connection: whatever they are, target-postgres would else write shifted timestamps.
+    options = f"{extra.get('options', '')} -c timezone=UTC".strip()
+    host, query = login.host or "", {**extra, "options": options}
     if host.startswith("/"):
         host, query = "", query | {"host": host}
     elif login.port:
@@ -397,7 +405,7 @@ class Report:
 
 
 def parse(text: str) -> datetime:
-    """Read an ISO 8601 text; without a zone it is UTC.
+    """Read an ISO 8601 text, down to the millisecond, as the tap does; without a zone it is UTC.
 
     Raises:
         Failure: It is none.
@@ -406,7 +414,7 @@ def parse(text: str) -> datetime:
         moment = datetime.fromisoformat(re.sub("Z$", "+00:00", text.strip().upper()))
     except (ValueError, AttributeError):
         refuse(f"{str(text)[:40]!r} is no date-time such as 2026-01-01T00:00:00Z")
-    return moment if moment.tzinfo else moment.replace(tzinfo=_UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=moment.tzinfo or _UTC)
 
 
 def write(moment: datetime) -> str:
@@ -428,15 +436,16 @@ def windows(start: str, end: str | None, days: float, *, not_after: Iterable[str
     """
     low = parse(start)
     high = min(map(parse, [*not_after, *([end] if end else [])]))
-    if days <= 0:
+    if not days > 0:
         refuse("window_days must be above 0")
     if low >= high:
         refuse(f"the range from {write(low)} to {write(high)} is empty", "give a start that is before its end")
-    step = timedelta(days=days)
-    if (high - low) / step > _MOST_WINDOWS:
+    if (high - low) / timedelta(days=1) > _MOST_WINDOWS * days:
         refuse(f"the range has more than {_MOST_WINDOWS} windows", "trigger it again with a larger window_days")
+    # In whole milliseconds: what is shorter would be an empty window.
+    step = timedelta(milliseconds=math.ceil(min(days, _LONGEST_DAYS) * 86_400_000))
     edges = [low]
-    while edges[-1] + step < high:
+    while high - edges[-1] > step:
         edges.append(edges[-1] + step)
     return [{"start": write(a), "end": write(b)} for a, b in zip(edges, [*edges[1:], high], strict=True)]
 

@@ -93,7 +93,7 @@ class ConversationsStream(GenesysStream[SeekCursor]):
                 bookmark.start,
                 settings.end,
                 limit=None if bookmark.previous is not None else self._limit,
-                eager=True,
+                eager=self._limit is None,
                 logger=self.logger,
                 # The messages would stand in its way.
                 has_bar=not sys.stdout.isatty(),

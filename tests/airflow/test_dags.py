@@ -175,6 +175,17 @@ def test_they_import(plain: Field) -> None:
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "no configuration": ({"AIRFLOW_VAR_GENESYS_SEARCH": None}, "there is no configuration"),
     "broken": ({"AIRFLOW_VAR_GENESYS_SEARCH": '{"project": '}, "the Variable genesys_search holds no JSON"),
+    "a file that is none": (
+        {"AIRFLOW_VAR_GENESYS_SEARCH": None, "GENESYS_SEARCH_CONFIG": "/dev/null"},
+        "the file /dev/null holds no JSON",
+    ),
+    "an extra that is none": (
+        {
+            "AIRFLOW_VAR_GENESYS_SEARCH": None,
+            "AIRFLOW_CONN_GENESYS_SEARCH": '{"conn_type": "http", "extra": {"projekt": "/a"}}',
+        },
+        "the extra of the connection genesys_search has projekt, which is none of",
+    ),
     "no warehouse": (
         {"AIRFLOW_CONN_GENESYS_SEARCH_WAREHOUSE": None},
         "there is no connection genesys_search_warehouse",
@@ -194,13 +205,26 @@ def test_what_has_to_be_changed_is_said_in_one_line_and_not_retried(plain: Field
             plain.patch.delenv(name)
         else:
             plain.patch.setenv(name, value)
-    run = plain.dag("sync", retries=2).test()
+    dag, said = plain.dag("sync", retries=2), []
+    task = dag.task_dict["sync"]
+    task.on_failure_callback = [*task.on_failure_callback, lambda context: said.append(str(context["exception"]))]
+    run = dag.test()
     assert run.state == DagRunState.FAILED
     assert tasks_of(run)["sync", -1].try_number == 1
+    assert [text.startswith(line) for text in said] == [True]
+    assert len(said[0].splitlines()) == 1
     if "VAR" not in next(iter(changes)):
         (text,) = mailbox.texts
         assert text.startswith(f"genesys_search_sync sync -1\n{line}")
         assert "Traceback" not in text
+
+
+def test_a_backfill_without_a_start(plain: Field, mailbox: Mailbox) -> None:
+    """It is told before anybody is asked."""
+    run = plain.dag("backfill", retries=2).test()
+    assert run.state == DagRunState.FAILED
+    (text,) = mailbox.texts
+    assert text.startswith("genesys_search_backfill begin -1\nthe backfill has no start. What to do: trigger it with")
 
 
 class World:
@@ -224,10 +248,11 @@ class World:
 
     @staticmethod
     def _kill() -> None:
-        """What is left of a worker whose machine is switched off: nothing."""
-        for process in psutil.process_iter(["cmdline"]):
-            if "el" in process.info["cmdline"] and any("--state-id" in each for each in process.info["cmdline"]):
-                with suppress(ProcessLookupError):
+        """What is left of a worker whose machine is switched off: nothing. Only what this test has started."""
+        for process in psutil.Process().children(recursive=True):
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
+                command = process.cmdline()
+                if "el" in command and any("--state-id" in each for each in command):
                     os.killpg(process.pid, signal.SIGKILL)
 
     def within(self, start: str, end: str) -> int:
@@ -259,7 +284,7 @@ def built(plain: Field, world: World, project: Path, database: Database, meltano
     plain.connections["genesys_search_meltano"] = postgres_connection(meltano_database, PASSWORDS["meltano"])
     plain.config["project"] = str(project)
     plain.config["tap"] = {"base_url": world.server.base_url, "requests_per_minute": FAST, "page_size": 50}
-    plain.config["tap"]["start_date"] = days_ago(31)
+    plain.config["tap"]["start_date"] = days_ago(47)
     plain.config["target"] = {"batch_size_rows": 500}
     plain.write()
     return plain
@@ -281,7 +306,7 @@ class Story:
     mailbox: Mailbox
 
     def backfill(self) -> DagRun:
-        """Load it in two windows; the worker of the second dies."""
+        """Load it in three windows, of which the first is empty; the worker of the last dies."""
         dag = self.field.dag("backfill", retries=3)
         errors: list[str] = []
 
@@ -295,15 +320,16 @@ class Story:
                 )
 
         dag.task_dict["window"].partial_kwargs["on_retry_callback"] = [after]
-        middle = timestamps.parse(self.field.config["tap"]["start_date"]) + 16 * DAY * 1000
-        self.world.kill_in = (middle, middle + 16 * DAY * 1000)
+        last = timestamps.parse(self.field.config["tap"]["start_date"]) + 32 * DAY * 1000
+        self.world.kill_in = (last, last + 16 * DAY * 1000)
         run = dag.test(run_conf={"window_days": 16})
         assert run.state == DagRunState.SUCCESS
         # It was tried again by itself: once too early, and then from its own state.
         assert {key: task.try_number for key, task in tasks_of(run).items()} == {
             ("begin", -1): 1,
             ("window", 0): 1,
-            ("window", 1): 3,
+            ("window", 1): 1,
+            ("window", 2): 3,
             ("seam", -1): 1,
         }
         assert "-9" in errors[0]
@@ -313,8 +339,8 @@ class Story:
 
     def check_seam(self, plan: dict[str, Any]) -> None:
         """The sync goes on from when the backfill began."""
-        (first, last), seeded = plan["windows"], self.state
-        assert first["end"] == last["start"]
+        (first, middle, last), seeded = plan["windows"], self.state
+        assert (first["end"], middle["end"]) == (middle["start"], last["start"])
         assert last["end"] <= plan["started"]
         assert seeded["since"] == first["start"]
         assert seeded["run_start"] == plan["started"]
@@ -322,19 +348,27 @@ class Story:
 
     def clear(self, run: DagRun, plan: dict[str, Any]) -> None:
         """Clear a window, alone and as it should be."""
-        dag, first = self.field.dag("backfill", retries=3), plan["windows"][0]
-        before = self.world.within(**first)
-        again = clear(dag, run, ("window", 0))
-        assert tasks_of(again)["window", 0].state == TaskInstanceState.FAILED
-        assert self.world.within(**first) == before
+        dag, window = self.field.dag("backfill", retries=3), plan["windows"][1]
+        before = self.world.within(**window)
+        again = clear(dag, run, ("window", 1))
+        assert tasks_of(again)["window", 1].state == TaskInstanceState.FAILED
+        assert self.world.within(**window) == before
         (text,) = self.mailbox.texts
-        assert text.startswith("genesys_search_backfill window 0\nthis window was cleared alone")
+        assert text.startswith("genesys_search_backfill window 1\nthis window was cleared alone")
         assert "Traceback" not in text
+        self.overlap(dag)
         # With what follows, it is read again from its start.
-        again = clear(dag, run, ("window", 0), ("seam", -1))
+        again = clear(dag, run, ("window", 1), ("seam", -1))
         assert again.state == DagRunState.SUCCESS
-        assert self.world.within(**first) > before + 1
-        assert tasks_of(again)["window", 1].try_number == 3
+        assert self.world.within(**window) > before + 1
+        assert tasks_of(again)["window", 2].try_number == 3
+
+    def overlap(self, dag: DAG) -> None:
+        """Another backfill, of which no window holds anything: it touches no state of the first, nor the sync's."""
+        before = self.states
+        assert dag.test(run_conf={"start": days_ago(60), "end": days_ago(40)}).state == DagRunState.SUCCESS
+        assert len(before) >= 3
+        assert before.items() <= self.states.items()
 
     def correct(self) -> tuple[str, object]:
         """Change a conversation of days ago in its place; what the warehouse knows of it."""
@@ -349,6 +383,12 @@ class Story:
         """What the sync goes on from."""
         [(found,)] = self.meltano_database.query(f"SELECT completed_state FROM state WHERE state_id = '{STATE_ID}'")  # noqa: S608
         return bookmark_of(json.loads(found)["singer_state"])
+
+    @property
+    def states(self) -> dict[str, str]:
+        """All that Meltano keeps, by its id."""
+        found = self.meltano_database.query("SELECT state_id, concat(partial_state, completed_state) FROM state")
+        return dict(found)
 
     def fields_of(self, identity: str) -> object:
         """What the warehouse knows of a conversation."""

@@ -1,0 +1,117 @@
+"""The audit's command where it cannot go on: one line, and no half of a report or of a file."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_genesys_search.sandbox import SandboxServer, WorldConfig
+from tests.auditor import Auditor, by_time, standing_still
+from tests.helpers import truth
+from tests.outages import outage_after
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def still() -> Iterator[SandboxServer]:
+    """A sandbox where nothing moves."""
+    with standing_still() as server:
+        yield server
+
+
+@pytest.fixture
+def audit(still: SandboxServer, tmp_path: Path) -> Auditor:
+    """The command against it."""
+    return Auditor(tmp_path, still)
+
+
+@pytest.mark.parametrize(
+    ("rows", "args", "what"),
+    [
+        ("b,2026-10-03\na,2026-10-02\n", (), "the export, line 2: '2026-10-02' comes after 2026-10-03T00:00:00.000Z"),
+        ("", ("no/such.csv",), "no/such.csv cannot be read"),
+        ("", ("--state", "no/such.json"), "the state file no/such.json cannot be read"),
+        ("", ("--start", "soon"), "--start is 'soon'"),
+        ("", ("--start", "2026-10-03", "--end", "2026-10-03"), "nothing to compare"),
+        ("", ("--start", "2999-10-03"), "nothing to compare"),
+        ("", ("--out", "no/such.csv"), "no/such.csv cannot be written"),
+        ("", ("--quick", "--out", "x.csv"), "--quick knows no ids"),
+    ],
+)
+def test_what_is_wrong_is_one_line(audit: Auditor, rows: str, args: tuple[str, ...], what: str) -> None:
+    done = audit.apart(rows, *args)
+    assert (done.code, done.output) == (1, "")
+    (line,) = done.errors.splitlines()
+    assert line.startswith("CRITICAL: ")
+    assert what in line
+
+
+def test_an_audit_that_fails_leaves_no_file(audit: Auditor) -> None:
+    """Not even that of an earlier one."""
+    out = audit.folder / "out.csv"
+    assert audit("", "--look-ups", "0", "--out", str(out)).code == 1
+    assert len(audit.findings()) == len(truth(audit.server))
+    assert "line 2" in audit.apart("b,2026-10-03\na,2026-10-02\n", "--out", str(out)).errors
+    assert [path.name for path in audit.folder.iterdir()] == ["config.json"]
+
+
+def test_the_export_is_not_replaced_by_the_findings(audit: Auditor) -> None:
+    path = audit.folder / "rows.csv"
+    path.write_text("a,2026-10-03\n")
+    done = audit.apart("", str(path), "--out", str(audit.folder / ".." / audit.folder.name / "rows.csv"))
+    assert (done.code, done.output) == (1, "")
+    assert "would replace the export" in done.errors
+    assert path.read_text() == "a,2026-10-03\n"
+
+
+def test_a_source_that_fails_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, and no half of a report or of a file."""
+    with SandboxServer(WorldConfig(conversations=3_000)) as server:
+        asked = outage_after(5, server, monkeypatch)
+        audit = Auditor(tmp_path, server)
+        rows = "".join(f"{identity},{stamp}\n" for identity, stamp in sorted(truth(server).items(), key=by_time))
+        done = audit.apart(rows, "--out", str(tmp_path / "out.csv"), page_size=50, max_retries=0)
+    assert len(asked) >= 5
+    assert (done.code, done.output) == (1, "")
+    (line,) = done.errors.splitlines()
+    assert line.startswith("CRITICAL: ")
+    assert "try again later" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell sets the limit")
+def test_a_disk_that_is_full_is_one_line(audit: Auditor) -> None:
+    """The temporary file's, and that of the findings."""
+    foreign = "".join(f"{'x' * 60}{number:09},2026-10-03\n" for number in range(60_000))
+    for more in ((), ("--out", str(audit.folder / "out.csv"))):
+        kilobytes = 8 if more else 256
+        rows = "".join(foreign.splitlines(keepends=True)[:500]) if more else foreign
+        done = audit.apart(rows, "--look-ups", "0", *more, script=f'ulimit -f {kilobytes}; exec "$@"')
+        assert (done.code, done.output) == (1, "")
+        (line,) = done.errors.splitlines()
+        assert line.startswith("CRITICAL: ")
+        assert ("out.csv" if more else "TMPDIR") in line
+        assert [path.name for path in audit.folder.iterdir()] == ["config.json"]
+
+
+def test_whoever_reads_the_report_may_leave(audit: Auditor) -> None:
+    """No traceback where the report goes into a pipe that nobody reads any more."""
+    done = audit.apart("", "--look-ups", "0", "--all-days", script='"$@" | true; exit "${PIPESTATUS[0]}"')
+    assert done.errors == ""
+    assert done.code == 1
+
+
+def test_a_state_of_another_source_or_none_is_refused(audit: Auditor) -> None:
+    stamp = "2026-11-01T00:00:00.000Z"
+    for entry, what in (
+        ({"replication_key_value": stamp, "source": "another"}, "written for another"),
+        ({}, "holds no bookmark"),
+    ):
+        done = audit.apart("", "--state", audit.state({"bookmarks": {"conversations": entry}}))
+        assert (done.code, done.output) == (1, "")
+        assert what in done.errors

@@ -1,0 +1,85 @@
+"""A reading of a range without bounds: the oldest record is looked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_genesys_search import timestamps
+from tap_genesys_search.errors import QueryError
+from tap_genesys_search.question import Axis
+from tests.driver import SLOW, Driver, reading, spread
+from tests.index import page
+
+if TYPE_CHECKING:
+    from tap_genesys_search.records import Answer
+    from tap_genesys_search.slices import Ticket
+
+
+class TestOpenRanges:
+    """Downwards, without a beginning: the oldest record is looked for, so that widths fit."""
+
+    def test_the_oldest_is_looked_for_once(self) -> None:
+        driver = reading(
+            spread(2000), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, page_size=10, slice_records=50
+        )
+        edges = []
+        while not driver.reading.done:
+            edges += [ticket for ticket in driver.round() if ticket.edge]
+        assert len(edges) == 1
+        assert edges[0].question.axis is Axis.OLDEST_FIRST
+        assert edges[0].question.size == 1
+        driver.complete()
+
+    def test_not_for_a_few(self) -> None:
+        driver = reading(
+            spread(2000), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, slice_records=50, limit=100
+        )
+        edges = []
+        while len(driver.found) < 100:
+            edges += [ticket for ticket in driver.round() if ticket.edge]
+        assert edges == []
+
+    def test_not_for_one_worker(self) -> None:
+        driver = reading(spread(200), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, workers=1)
+        while not driver.reading.done:
+            assert not any(ticket.edge for ticket in driver.round())
+        driver.complete()
+
+    def _until_edge(self) -> tuple[Driver, Ticket]:
+        driver = reading(spread(2000), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, slice_records=50)
+        for _ in range(100):
+            for ticket in driver.take():
+                if ticket.edge:
+                    driver.tickets.remove(ticket)
+                    return driver, ticket
+            for ticket in list(driver.tickets):
+                driver.answer(ticket)
+            driver.pop()
+        message = "the oldest was never looked for"
+        raise AssertionError(message)
+
+    @pytest.mark.parametrize("answer", [page(more=True), page(("x", None), more=False), page(more=False)])
+    def test_without_an_oldest_the_rest_is_read_all_the_same(self, answer: Answer) -> None:
+        driver, ticket = self._until_edge()
+        driver.reading.deliver(ticket, answer)
+        driver.finish()
+        driver.complete()
+
+    def test_too_slow_a_look_for_the_oldest_does_not_end_the_reading(self) -> None:
+        driver, ticket = self._until_edge()
+        driver.reading.too_slow(ticket, SLOW)
+        driver.finish()
+        driver.complete()
+
+    def test_a_refused_look_for_the_oldest_is_an_error(self) -> None:
+        driver, ticket = self._until_edge()
+        with pytest.raises(QueryError):
+            driver.reading.refuse(ticket, QueryError("no"))
+
+    def test_nothing_older_ends_the_reading_there(self) -> None:
+        index = spread(12)
+        driver = reading(index, timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, slice_records=2)
+        driver.finish()
+        driver.complete()
