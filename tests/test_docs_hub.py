@@ -78,6 +78,7 @@ def test_the_hub_takes_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_meltano_adds_it(tmp_path: Path) -> None:
     """By `--from-ref`, as from the hub, without installing anything."""
     (tmp_path / "meltano.yml").write_text("project_id: hub\nsend_anonymous_usage_stats: false\n")

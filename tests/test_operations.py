@@ -311,6 +311,7 @@ def lose(database: Database, moment: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_set_up_and_a_bookmark_that_is_moved(
     tmp_path: Path, target_postgres: Path, database: Database, server: SandboxServer
 ) -> None:
@@ -353,6 +354,7 @@ def test_set_up_and_a_bookmark_that_is_moved(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_another_question_older_years_and_what_the_watchers_say(
     tmp_path: Path, target_postgres: Path, database: Database, server: SandboxServer
 ) -> None:

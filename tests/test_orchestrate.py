@@ -721,6 +721,7 @@ def pipe(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_warehouse_that_goes_away_in_mid_run_and_comes_back(pipe: Pipe) -> None:
     """Meltano's database with it: each attempt fails in one line, and the one that can goes on from the last state."""
     asked: list[int] = []
@@ -771,6 +772,7 @@ def test_a_warehouse_that_goes_away_in_mid_run_and_comes_back(pipe: Pipe) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_backfills_that_overlap(pipe: Pipe) -> None:
     """The later one leaves the first one's windows alone, and the seam that comes last lowers no bookmark."""
     meltano, now = pipe.meltano(), round(time.time() * 1000)

@@ -110,7 +110,9 @@ def test_the_demo_is_the_command_of_the_readme() -> None:
 
 
 def test_whatever_the_script_runs_a_workflow_runs_too() -> None:
-    script = re.findall(r"^\.uv/bin/uv run (.+)$", read(".ci/run"), re.MULTILINE)
+    # Some of the slow ones only nightly: there all of them.
+    text = read(".ci/run").replace('"slow and not nightly"', "slow")
+    script = re.findall(r"^\.uv/bin/uv run (.+?)(?: >.*| \|\| .*)?$", text, re.MULTILINE)
     assert len(script) >= 6
     lines = "\n".join(COMMANDS.values()).splitlines()
     assert [command for command in script if f".uv/bin/uv run {command}" not in lines] == []
