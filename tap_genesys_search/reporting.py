@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator
 
-#: What a disk says of itself, whatever the settings are: full, over the quota or the largest size, or broken.
-_OF_THE_DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+#: What a file says that is not there, or not for us; all else is the machine's: a full disk, or no memory.
+_OF_THE_FILE: Final = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
+#: The same of its disk: full, over the quota or the largest size, or broken.
+_OF_THE_DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
 
 
 @contextmanager
@@ -59,9 +61,10 @@ def one_line_errors(
 
 def _problem(error: OSError) -> GenesysSearchError:
     """Say what is wrong with a file: its disk, which no setting mends, or that it is none to be read."""
-    if error.errno in _OF_THE_DISK:
+    if error.errno is not None and error.errno not in _OF_THE_FILE:
         name = error.filename or "the output, or a file beside it"
-        return GenesysSearchError(f"{name}: {error.strerror}; see to its disk, then start again")
+        where = "its disk" if error.errno in _OF_THE_DISK else "this machine"
+        return GenesysSearchError(f"{name}: {error.strerror}; see to {where}, then start again")
     if isinstance(error, FileNotFoundError):
         return ConfigurationError(f"there is no file {error.filename}" if error.filename else str(error))
     return ConfigurationError(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))

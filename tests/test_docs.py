@@ -229,6 +229,10 @@ def genesys_search(words: tuple[str, ...]) -> None:
 
 def meltano(words: tuple[str, ...]) -> None:
     """Its commands, and the plugins that they name."""
+    if words[0] == "invoke" and ":" in words[1]:
+        # What follows is the command's own.
+        genesys_search((words[1].partition(":")[2], *words[2:]))
+        return
     size = 2 if words[0] == "state" else 1
     options = meltano_options()[" ".join(words[:size])]
     assert {word.partition("=")[0] for word in words if word.startswith("-")} <= set(options)

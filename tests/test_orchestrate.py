@@ -115,6 +115,13 @@ def test_the_dags_import_neither_the_tap_nor_what_is_not_there() -> None:
             "the file a.json holds Client_Secret, which belongs into an Airflow connection",
         ),
         (
+            '{"project": "/p", "tap": {"max_results": 1000}}',
+            (
+                "the file a.json holds max_results, by which a window would end early, unseen by the seam."
+                " What to do: take out max_results"
+            ),
+        ),
+        (
             '{"project": "/p", "target": {"password": "hidden"}}',
             "the file a.json holds password, which belongs into an Airflow connection",
         ),
@@ -446,7 +453,7 @@ def test_what_meltano_is_asked(tmp_path: Path) -> None:
     meltano.window("a", start_date="b")
     asked = [line.partition("--input-file=")[0] if "set" in line else line for line in said]
     assert asked == [
-        "invoke tap-genesys-search:clock START=",
+        "invoke tap-genesys-search:clock --config=ENV START=",
         "state get none START=",
         "state get empty START=",
         "state get a START=",
@@ -796,6 +803,7 @@ def test_backfills_that_overlap(pipe: Pipe) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["full", "read-only"])
 def test_a_redis_that_cannot_be_used_at_the_start(pipe: Pipe, redis: Valkey, kind: str) -> None:
     """What passes is tried again, and what does not is not; the platform is not asked."""

@@ -30,6 +30,8 @@ STREAM: Final = "conversations"
 _FINAL: Final = "configuration"
 #: Settings of tap and target that hold secrets.
 _SECRETS: Final = ("client_id", "client_secret", "redis_url", "sqlalchemy_url", "password")
+#: Settings that would end a window before its end, unseen by the seam.
+_ENDS: Final = ("max_results", "end_date")
 #: Airflow maps no more tasks than this, unless it is told to.
 _MOST_WINDOWS: Final = 1000
 #: Longer than any range, and no more than a calendar holds.
@@ -129,6 +131,10 @@ class Config:
             # In capitals it would be the same variable.
             if name.lower() in _SECRETS:
                 refuse(f"{place} holds {name}, which belongs into an Airflow connection")
+            if name.lower() in _ENDS:
+                refuse(
+                    f"{place} holds {name}, by which a window would end early, unseen by the seam", f"take out {name}"
+                )
         if not (0 < self.reread_days < math.inf and 0 < self.window_days < math.inf):
             refuse(f"{place}: reread_days and window_days must be above 0")
         if not all(isinstance(each, dict) and "." in str(each.get("class")) for each in self.notify):
@@ -282,11 +288,13 @@ class Meltano:
 
     def window(self, state: str, **settings: str) -> None:
         """Run the pipe on a state of its own: ``meltano el`` keeps its files apart, so windows run side by side."""
-        self._call("el", f"--state-id={state}", TAP, TARGET, **settings)
+        # A window that is tried again after a change must not go on from its place by another question.
+        self._call("el", f"--state-id={state}", TAP, TARGET, on_source_change="fail", **settings)
 
     def clock(self) -> str:
         """Ask when a run would begin: the earlier of this machine's clock and the platform's."""
-        return self._call("invoke", f"{TAP}:clock").strip().splitlines()[-1]
+        # With no argument Meltano would take the invocation for a run, and remove the state of one that is under way.
+        return self._call("invoke", f"{TAP}:clock", "--config=ENV").strip().splitlines()[-1]
 
     def state(self, state: str) -> State:
         """Read a state; an empty one is ``{}``."""
