@@ -1,6 +1,6 @@
 """Write the tap's entry for Meltano's hub: ``uv run python docs/hub.py`` prints ``docs/meltano-hub.yml``.
 
-What the tap says of itself (``--about``) is the source; ``meltano.yml`` adds labels and commands. In the hub the
+What the tap says of itself (``--about``) is the source; ``meltano.yml`` adds labels, kinds and commands. In the hub the
 file is ``_data/meltano/extractors/tap-genesys-search/VARIANT.yml``, with the owner of the repository as the variant.
 """
 # ruff: noqa: INP001 - a folder of docs is no package
@@ -52,7 +52,7 @@ def entry(said: dict[str, Any], plugin: dict[str, Any]) -> dict[str, Any]:
 
 
 def _setting(name: str, schema: dict[str, Any], words: dict[str, Any]) -> dict[str, Any]:
-    setting = {"description": words["description"], "kind": _kind(schema), "label": words["label"], "name": name}
+    setting = {"description": words["description"], "kind": words["kind"], "label": words["label"], "name": name}
     if "enum" in schema:
         setting["options"] = [{"label": value, "value": value} for value in schema["enum"]]
     if schema.get("secret"):
@@ -60,14 +60,6 @@ def _setting(name: str, schema: dict[str, Any], words: dict[str, Any]) -> dict[s
     if "default" in schema:
         setting["value"] = schema["default"]
     return setting
-
-
-def _kind(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return "options"
-    if schema.get("format") == "date-time":
-        return "date_iso8601"
-    return next(kind for kind in ("integer", "boolean", "object", "string") if kind in schema["type"])
 
 
 def text() -> str:
