@@ -22,7 +22,11 @@ What `from tap_genesys_search import …` offers. [The README](../README.md#as-a
 [how-it-works.md](how-it-works.md) what stands behind it. This page is made from the docstrings, by `docs/api.py`.
 """
 #: What belongs together, in the order in which one meets it; what is in none comes last, errors in a table.
-ORDER = ["ConversationSearchClient", "GenesysAuth", "Token", "TokenStore", "MemoryTokenStore", "SharedRedis"]
+ORDER = [
+    *("ConversationSearchClient", "Glimpse", "GenesysAuth"),
+    *("Token", "TokenStore", "LockingStore", "MemoryTokenStore"),
+    *("SharedRedis", "RedisTokenStore", "Budget", "RateBudget", "RedisBudget", "Clock"),
+]
 WIDTH = 100
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$")
 _ENTRY = re.compile(r"^(\w+): (.*)$")
@@ -116,12 +120,12 @@ def _prose(subject: Any) -> str:  # noqa: ANN401 - whatever has a docstring
 
 def _errors(kinds: list[type[GenesysSearchError]]) -> Iterator[str]:
     yield "## Errors\n"
-    yield f"{_first_line(GenesysSearchError)}\n"
+    yield _prose(GenesysSearchError)
     yield f"`error.fix`: {_first_line(GenesysSearchError.fix)}\n"
-    yield "| error | is a | exit code | |\n|---|---|---|---|"
+    yield "| error | is a | kind | exit code | |\n|---|---|---|---|---|"
     for kind in sorted(kinds, key=lambda kind: (len(kind.__mro__), kind.exit_code, kind.__name__)):
         base = f"`{kind.__base__.__name__}`" if kind.__base__ else ""
-        yield f"| `{kind.__name__}` | {base} | {kind.exit_code} | {_first_line(kind)} |"
+        yield f"| `{kind.__name__}` | {base} | {kind.kind} | {kind.exit_code} | {_first_line(kind)} |"
     yield ""
 
 

@@ -94,11 +94,6 @@ class Day:
         """What the warehouse has and the source's range has not."""
         return sum(self.found[what] for what in GONE)
 
-    @property
-    def is_fine(self) -> bool:
-        """Whether the day needs no look at all."""
-        return not (self.found[What.MISSING] or self.found[What.STALE] or self.gone)
-
     def add(self, other: Day) -> None:
         """Add another day's counts."""
         self.source += other.source

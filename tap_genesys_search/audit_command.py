@@ -22,10 +22,14 @@ from tap_genesys_search.audit import DAY, Audit, Day, Finding, What
 from tap_genesys_search.audit_report import estimates, summary, table
 from tap_genesys_search.audit_rows import opened
 from tap_genesys_search.configuration import config_option, read_config
-from tap_genesys_search.errors import ConfigurationError, ContractError, StateError
-from tap_genesys_search.explain import ASKED_AGAIN, STREAM, look_up, next_run, read_state
-from tap_genesys_search.question import Axis, Question
-from tap_genesys_search.search import ConversationSearchClient, SearchRun
+from tap_genesys_search.empty_pages import oldest
+from tap_genesys_search.errors import ConfigurationError, ContractError, GenesysSearchError, StateError
+from tap_genesys_search.explain import look_up, next_run, read_state
+from tap_genesys_search.question import Axis, Question, instant_of
+from tap_genesys_search.records import STREAM
+from tap_genesys_search.reporting import fault_of_machine
+from tap_genesys_search.search import ConversationSearchClient
+from tap_genesys_search.search_run import SearchRun
 from tap_genesys_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -110,8 +114,8 @@ def audit_command(
             settings,
             stack.enter_context(ConversationSearchClient.from_settings(settings)),
             stack.enter_context(opened(path)),
-            timestamps.BEGIN if (low := _instant(start, "--start", settings.start)) is None else low,
-            _instant(end, "--end", settings.end),
+            instant_of(start, "--start", timestamps.BEGIN if settings.start is None else settings.start),
+            instant_of(end, "--end", settings.end),
             None if state is None else _due(settings, state),
             look_ups,
             out,
@@ -122,9 +126,8 @@ def audit_command(
             raise ConfigurationError(message)
         try:
             report = _quick(task) if quick else _audit(task)
-        except sqlite3.Error as error:
-            message = f"the temporary file of the audit failed, {error}: set TMPDIR to a folder with more room"
-            raise ConfigurationError(message) from error
+        except sqlite3.OperationalError as error:
+            raise _out_of_room(error) from error
     lines = [json.dumps(report)] if as_json else estimates(report) if quick else table(report, all_days=all_days)
     for line in lines:
         click.echo(line)
@@ -132,14 +135,11 @@ def audit_command(
         sys.exit(1)
 
 
-def _instant(text: str | None, name: str, default: int | None) -> int | None:
-    if text is None:
-        return default
-    try:
-        return timestamps.parse(text)
-    except ValueError:
-        message = f"{name} is {text!r}; it must be an ISO 8601 date-time such as 2026-10-01T00:00:00Z"
-        raise ConfigurationError(message) from None
+def _out_of_room(error: sqlite3.OperationalError) -> GenesysSearchError:
+    """Say so as a run does: a disk is no setting."""
+    return GenesysSearchError(
+        f"the temporary file of the audit failed, {error}; see to its disk, or set TMPDIR to a folder with more room"
+    )
 
 
 def _mapped(maps: object) -> list[str]:
@@ -246,8 +246,9 @@ class _Writer:
             except OSError as error:
                 raise self._error(error) from error
 
-    def _error(self, error: OSError) -> ConfigurationError:
-        return ConfigurationError(f"the file {self._path} cannot be written: {error.strerror}")
+    def _error(self, error: OSError) -> GenesysSearchError:
+        fault = fault_of_machine(error, f"the file {self._path}")
+        return fault or ConfigurationError(f"the file {self._path} cannot be written: {error.strerror}")
 
 
 def _quick(task: _Task) -> dict[str, Any]:
@@ -260,7 +261,7 @@ def _quick(task: _Task) -> dict[str, Any]:
     low = task.low
     while low < high:
         # A conversation with a timestamp of 1970 must not cost a search for each day since.
-        stamp = _oldest(task, low, high)
+        stamp = oldest(task.client.http.ask, query, low, high)
         if stamp is None:
             break
         low = max(low, stamp)
@@ -290,15 +291,3 @@ def _quick(task: _Task) -> dict[str, Any]:
         "searches": task.client.http.stats.searches,
         "ok": all(day.source <= day.warehouse for day in days.values()),
     }
-
-
-def _oldest(task: _Task, low: int, high: int) -> int | None:
-    for _ in range(ASKED_AGAIN):
-        answer = task.client.http.ask(Question(low, high, Axis.OLDEST_FIRST, size=1), task.settings.query)
-        stamp = next((stamp for stamp in answer.stamps if stamp is not None), None)
-        if stamp is not None:
-            return timestamps.parse(stamp)
-        if not answer.more:
-            return None
-    message = "the API answers with empty pages that have a nextPage; leave out --quick"
-    raise ContractError(message)

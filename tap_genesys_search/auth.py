@@ -27,7 +27,7 @@ from tap_genesys_search.errors import (
     traced,
 )
 from tap_genesys_search.retry import Retrier, Transient
-from tap_genesys_search.shared import SharedRedis
+from tap_genesys_search.shared_redis import SharedRedis
 from tap_genesys_search.shared_tokens import RedisTokenStore
 from tap_genesys_search.tokens import LockingStore, MemoryTokenStore, Token, is_lifetime, is_value
 from tap_genesys_search.transport import new_session, refusal, send, settings_for
@@ -44,7 +44,6 @@ AuthMethod = Literal["auto", "post", "basic"]
 
 _LOOK_AGAIN: Final = 0.1
 _OK: Final = 200
-_SYSTEM_CLOCK: Final = SystemClock()
 
 
 class GenesysAuth:
@@ -57,14 +56,18 @@ class GenesysAuth:
         auth_url: Where tokens come from, instead of what ``base_url`` means.
         auth_method: How the client is presented: ``basic``, ``post``, or ``auto``: ``basic`` for published login hosts.
         scope: Asked for; empty: none.
-        token_store: Instead of memory.
+        token_store: Where the token is kept; None: in memory.
         session: Instead of one of its own; the caller closes it.
-        user_agent: Names the program.
-        request_timeout_seconds: For the connection, and again for the answer.
+        user_agent: How the client names itself.
+        request_timeout_seconds: For the connection, and again for the answer, in seconds.
         max_retries: How many tries may follow the first.
-        max_wait_seconds: What the waits that one token request is told to make may add up to.
-        clock: Time.
-        rng: Spreads the waits of many workers.
+        max_wait_seconds: What the waits that one token request is told to make may add up to, in seconds.
+        clock: Time, and the waits between tries; None: this machine's.
+        rng: Chance, which spreads the waits of many workers; None: one of its own.
+
+    Attributes:
+        tokens_requested: How many requests have gone to the login host.
+        shared: The Redis where other workers keep token and rate as well, if the settings name one; closed with this.
 
     Raises:
         ConfigurationError: ``auth_method`` is unknown, or the URL is none.
@@ -85,7 +88,7 @@ class GenesysAuth:
         request_timeout_seconds: float = 60,
         max_retries: int = 3,
         max_wait_seconds: float = 600,
-        clock: Clock = _SYSTEM_CLOCK,
+        clock: Clock | None = None,
         rng: Random | None = None,
     ) -> None:
         url = _token_url(auth_url, base_url)
@@ -111,21 +114,27 @@ class GenesysAuth:
         self._settings = settings_for(self._session, url)
         self._timeout = request_timeout_seconds
         self._retrier = Retrier(max_retries, max_wait_seconds, rng)
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._store: TokenStore = MemoryTokenStore() if token_store is None else token_store
         self._lock = threading.Lock()
         #: The token in use, and when to renew it (monotonic): one tuple, as it is read without the lock.
         self._current: tuple[Token, float] | None = None
         self._previous = ""
-        self._begun = self._failed = 0
-        #: How many requests went to the login host.
+        self._begun = self._fetched = self._failed = 0
         self.tokens_requested = 0
-        #: Where other workers keep token and rate as well; closed with this.
         self.shared: SharedRedis | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> GenesysAuth:
-        """Return what a tap's settings describe."""
+        """Return what a tap's settings describe, with the token in Redis where they have a ``redis_url``.
+
+        Args:
+            settings: What ``Settings.from_config`` of ``tap_genesys_search.settings`` makes of a tap's configuration.
+
+        Raises:
+            ConfigurationError: A URL is none, or Redis cannot be used as it is described.
+            PlatformUnavailableError: There is no connection to Redis.
+        """
         shared = SharedRedis.from_settings(settings)
         auth = cls(
             settings.client_id,
@@ -147,7 +156,10 @@ class GenesysAuth:
         return f"{type(self).__name__}(client_id={self._client_id!r}, auth_url={self._place!r})"
 
     def close(self) -> None:
-        """Close the connections, unless the session was given."""
+        """Close the connections, those of ``shared`` included; new ones are opened when it is used again.
+
+        A session that was given stays open.
+        """
         if self._owns_session:
             self._session.close()
         if self.shared is not None:
@@ -163,7 +175,7 @@ class GenesysAuth:
 
         Args:
             sleep: Lets so many seconds pass, between tries and while another thread fetches; what it raises goes
-                through.
+                through. None: the clock's.
 
         Raises:
             AuthenticationError: The login host rejects the client.
@@ -173,13 +185,19 @@ class GenesysAuth:
             ContractError: The login host's answer holds no token.
             ConfigurationError: There is no login host at this address.
         """
+        return self.held() or self._get(sleep, lambda _: True)
+
+    def held(self) -> str | None:
+        """Return the token that is in use, without a wait; None: there is none that will be valid for a while."""
         current = self._current
-        if current and self._clock.monotonic() < current[1]:
-            return current[0].value
-        return self._get(sleep, lambda _: True)
+        return current[0].value if current and self._clock.monotonic() < current[1] else None
 
     def renew(self, refused: str, sleep: Callable[[float], None] | None = None) -> str:
         """Return another token than the one refused: that of another thread or process, or a new one.
+
+        Args:
+            refused: The token that the API answered with 401; the store is told to drop it.
+            sleep: As for :meth:`get_token`.
 
         Raises:
             GenesysSearchError: As :meth:`get_token`.
@@ -187,13 +205,18 @@ class GenesysAuth:
         return self._get(sleep, lambda token: token.value != refused, refused)
 
     def fetch(self, sleep: Callable[[float], None] | None = None) -> str:
-        """Return a token that was asked for after this call began.
+        """Return a token that the login host was asked for after this call began, whatever a store holds.
+
+        If it is refused as well, no other will do.
+
+        Args:
+            sleep: As for :meth:`get_token`.
 
         Raises:
             GenesysSearchError: As :meth:`get_token`.
         """
         before = self._begun
-        return self._get(sleep, lambda _: self._begun > before, store=False)
+        return self._get(sleep, lambda _: self._fetched > before, store=False)
 
     def _get(
         self,
@@ -246,6 +269,7 @@ class GenesysAuth:
         except GenesysSearchError:
             self._failed += 1
             raise
+        self._fetched = self._begun
         self._store.save(token)
         return self._use(token, until)
 

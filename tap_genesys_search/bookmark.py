@@ -1,7 +1,8 @@
 """The state of a stream: where a run begins, and what may be written down when. Pure.
 
 Beside the SDK's ``replication_key_value`` a state holds ``source`` (a fingerprint of API, client and query), ``since``
-(the earliest start that was ever read) and ``run_start`` (when the run began that had read up to the bookmark).
+(the moment from which everything up to the bookmark has been read) and ``run_start`` (when the run began that had read
+up to the bookmark).
 """
 
 from __future__ import annotations
@@ -141,13 +142,18 @@ class Bookmark:
         Nothing is written without one: loaders merge states, and a new fingerprint beside an old bookmark would pass
         that off as read by this question.
         """
-        newest = [] if self._newest is None else [min(self._newest, self._run_start)]
-        if self._stored.bookmark is not None:
-            newest.append(self._stored.bookmark)
+        stored = self._stored.bookmark
+        newest = max(
+            ([] if self._newest is None else [min(self._newest, self._run_start)])
+            + ([] if stored is None else [stored])
+        )
         since = self._begin if self._since is None else min(self._begin, self._since)
+        if stored is not None and stored < self._begin <= newest:
+            # What lies between was not read: whoever moves start_date back has to be told.
+            since = self._begin
         return {
             "replication_key": REPLICATION_KEY,
-            "replication_key_value": timestamps.write(max(newest)),
+            "replication_key_value": timestamps.write(newest),
             "source": self._source,
             "since": _EVERYTHING if since <= timestamps.BEGIN else timestamps.write(since),
             "run_start": timestamps.write(self._run_start),
@@ -160,7 +166,7 @@ def _change(stored: Stored, source: str, begin: int) -> str | None:
     if stored.source is not None and stored.source != source:
         return "the state was written for another API host, client_id or query"
     if stored.since is not None and begin < stored.since:
-        return f"start_date is before {timestamps.write(stored.since)}, the earliest that was ever read"
+        return f"start_date is before {timestamps.write(stored.since)}, from which on everything was read"
     return None
 
 

@@ -41,7 +41,6 @@ _LATENCIES: Final = 100
 _OK: Final = 200
 #: Tries of one question whose token is refused: as it was, renewed, fetched for that very try.
 _LAST_REFUSAL: Final = 2
-_SYSTEM_CLOCK: Final = SystemClock()
 
 
 @dataclass(slots=True)
@@ -77,6 +76,19 @@ class Stats:
                 setattr(self, name, getattr(self, name) + amount)
 
 
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What one search for a single conversation tells.
+
+    Attributes:
+        total: The API's estimate of how many match; None: it gives none.
+        newest: The newest timestamp, as ``2026-10-03T08:15:02.417Z``; None: there is no conversation, or it has none.
+    """
+
+    total: int | None
+    newest: str | None
+
+
 @dataclass(slots=True)
 class _Asking:
     """One question on its way through its tries."""
@@ -97,7 +109,6 @@ class SearchClient:
         auth: Gives the tokens.
         base_url: Of the API, without ``/api/v2/search``.
         budget: The rate limit that all who use it share.
-        session: Instead of one of its own; the caller closes it.
         user_agent: Names the program.
         request_timeout_seconds: For the connection, and again for the answer.
         max_retries: How many tries may follow the first when one fails.
@@ -116,12 +127,11 @@ class SearchClient:
         base_url: str,
         *,
         budget: Budget,
-        session: requests.Session | None = None,
         user_agent: str = "tap-genesys-search",
         request_timeout_seconds: float = 60,
         max_retries: int = 3,
         max_wait_seconds: float = 600,
-        clock: Clock = _SYSTEM_CLOCK,
+        clock: Clock | None = None,
         rng: Random | None = None,
         on_request: Callable[[float, int], None] | None = None,
     ) -> None:
@@ -130,12 +140,11 @@ class SearchClient:
         url = base_url.rstrip("/") + PATH
         self._place = place_of(url)
         self._prepared = _prepared(url, user_agent)
-        self._owns_session = session is None
-        self._session = new_session() if session is None else session
+        self._session = new_session()
         self._settings = settings_for(self._session, url)
         self._timeout = request_timeout_seconds
         self._retrier = Retrier(max_retries, max_wait_seconds, rng)
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._on_request = on_request
         self.stats = Stats()
 
@@ -143,9 +152,8 @@ class SearchClient:
         return f"{type(self).__name__}({self._place!r})"
 
     def close(self) -> None:
-        """Close the connections, unless the session was given."""
-        if self._owns_session:
-            self._session.close()
+        """Close the connections; new ones are opened when it is used again."""
+        self._session.close()
 
     def ask(self, question: Question, query: str, sleep: Callable[[float], None] | None = None) -> records.Answer:
         """Ask one question.
@@ -178,10 +186,8 @@ class SearchClient:
         return self._retrier.call(lambda refused, wait_left: self._try(asking, refused, wait_left, pause), sleep=pause)
 
     def _try(self, asking: _Asking, refused: int, wait_left: float, sleep: Callable[[float], None]) -> records.Answer:
-        told = self._budget.acquire(sleep, wait_left)
+        told = self._turn(asking, refused, wait_left, sleep)
         try:
-            # Only now, as the wait for the rate may have outlived a token.
-            asking.token = self._token(asking.refused_token, refused, sleep)
             self.stats.add(searches=1, retries=asking.tries > 0, told_wait_seconds=told)
             asking.tries += 1
             reply = self._send(asking)
@@ -196,6 +202,21 @@ class SearchClient:
             raise
         finally:
             self._budget.release()
+
+    def _turn(self, asking: _Asking, refused: int, wait_left: float, sleep: Callable[[float], None]) -> float:
+        """Take a token, then a turn; return for how long the platform has asked to wait meanwhile."""
+        told, is_last = 0.0, refused > 0
+        while True:
+            # Those who wait for a token with their turns taken would leave all at once.
+            asking.token = self._token(asking.refused_token, refused, sleep)
+            told += self._budget.acquire(sleep, wait_left - told)
+            # The wait for the rate may have outlived it: once, as a token may live for less than any wait.
+            held = None if refused else self._auth.held()
+            if held or is_last:
+                asking.token = held or asking.token
+                return told
+            self._budget.release()
+            is_last = True
 
     def _token(self, refused_token: str, refused: int, sleep: Callable[[float], None]) -> str:
         if refused == 0:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the tap asks of time."""
+    """What the tap asks of time; another one than the machine's lets a test run a day in a moment."""
 
     def time(self) -> float:
         """Seconds since 1970, by the local clock."""

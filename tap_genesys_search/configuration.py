@@ -6,7 +6,7 @@ import json
 import os
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
@@ -49,7 +49,7 @@ def read_environment() -> dict[str, Any]:
     """Read the settings of the environment, to which `.env` is added first: this folder's, or the nearest above.
 
     Raises:
-        ConfigurationError: A variable holds something else than its setting is.
+        ConfigurationError: A variable holds something else than its setting is, or `.env` is no text.
     """
     # The SDK's own reader, which knows all kinds of settings. It has no public name; by itself it looks for `.env`
     # above the folder where the SDK is installed, and raises whatever a wrong value leads to.
@@ -58,9 +58,14 @@ def read_environment() -> dict[str, Any]:
 
     here = Path.cwd()
     files = (folder / ".env" for folder in (here, *here.parents))
+    dotenv = next(filter(Path.is_file, files), Path(os.devnull))
     # It lets `.env` win over what is set already; Meltano, and whoever starts a run, expect the opposite.
     before = dict(os.environ)
-    parse_environment_config({}, ENV_PREFIX, next(filter(Path.is_file, files), os.devnull))
+    try:
+        parse_environment_config({}, ENV_PREFIX, dotenv)
+    except UnicodeDecodeError:
+        message = f"the file {dotenv} cannot be read: it is no UTF-8"
+        raise ConfigurationError(message) from None
     os.environ.update(before)
     schema = deepcopy(CONFIG_JSONSCHEMA)
     Tap.append_builtin_config(schema)
@@ -91,22 +96,23 @@ def read_file(path: Path) -> dict[str, Any]:
     return config
 
 
-def read_json(path: Path, kind: str, otherwise: type[GenesysSearchError] = ConfigurationError) -> Any:  # noqa: ANN401
+def read_json(file: Path | IO[str], kind: str, otherwise: type[GenesysSearchError] = ConfigurationError) -> Any:  # noqa: ANN401 - whatever it holds
     """Read a JSON file, whatever it holds.
 
     Args:
-        path: Its path.
+        file: Its path, or itself where it is open already; its name is for messages.
         kind: What it is, for messages.
         otherwise: What is raised if it is no JSON.
 
     Raises:
         GenesysSearchError: It is missing, or no JSON.
     """
+    name = file if isinstance(file, Path) else file.name
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8") if isinstance(file, Path) else file.read())
     except OSError as error:
-        message = f"the {kind} file {path} cannot be read: {error.strerror}"
+        message = f"the {kind} file {name} cannot be read: {error.strerror}"
         raise ConfigurationError(message) from error
     except (ValueError, RecursionError) as error:
-        message = f"the {kind} file {path} is no JSON"
+        message = f"the {kind} file {name} is no JSON"
         raise otherwise(message) from error

@@ -12,6 +12,7 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.auth import GenesysAuth
 from tap_genesys_search.client import SearchClient
 from tap_genesys_search.clock import SystemClock
+from tap_genesys_search.empty_pages import ask_past_empty
 from tap_genesys_search.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -22,9 +23,10 @@ from tap_genesys_search.errors import (
     RateLimitError,
     place_of,
 )
+from tap_genesys_search.progress import CLOCKS_APART
 from tap_genesys_search.question import MAX_PAGE_SIZE, Axis, Question
 from tap_genesys_search.rate_limit import RateBudget, Told
-from tap_genesys_search.shared import SharedRedis
+from tap_genesys_search.shared_redis import SharedRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,13 +35,11 @@ if TYPE_CHECKING:
     from tap_genesys_search.records import Answer
     from tap_genesys_search.settings import Settings
 
-#: Seconds between the two clocks that are worth a word.
-CLOCKS_APART: Final = 60.0
 #: Retries and seconds of waiting: who asks what is wrong wants to know it soon.
 _RETRIES: Final = 1
 _PATIENCE: Final = 20
-#: How often something is asked again that may be in motion, or an empty page that promises more.
-_ASKED_AGAIN: Final = 3
+#: How often a range is asked for whose first conversation may have moved away.
+_TRIES: Final = 3
 #: A reset that is further away is that of a longer window than the minute of the platform's limits.
 _MINUTE: Final = 61
 
@@ -172,11 +172,7 @@ class Doctor:
         begin = timestamps.BEGIN if self._settings.start is None else self._settings.start
         end = timestamps.END if self._settings.end is None else self._settings.end
         question = Question(begin if low is None else low, end if high is None else high, axis, size=size)
-        for _ in range(_ASKED_AGAIN):
-            answer = client.ask(question, self._settings.query)
-            if answer.records or not answer.more:
-                break
-        return answer
+        return ask_past_empty(client.ask, question, self._settings.query)
 
     def _blame(self, error: GenesysSearchError) -> None:
         """Put an error where it belongs."""
@@ -232,7 +228,7 @@ class Doctor:
     def _range(self, client: SearchClient, page: Answer) -> Finding:
         """Ask for what lies between two conversations, the first of them included and the last one not."""
         missing = ""
-        for _ in range(_ASKED_AGAIN):
+        for _ in range(_TRIES):
             stamps = sorted(timestamps.parse(stamp) for stamp in page.stamps if stamp is not None)
             if not stamps:
                 return Finding("range", ok=None, says=_NOTHING)

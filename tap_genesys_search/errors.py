@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _LONGEST_QUOTE: Final = 300
 _LONGEST_ID: Final = 80
+_LONGEST_SHOWN: Final = 40
+#: Seconds; the longest limits are those of a day, so a header that tells of more does not mean what it says.
+LONGEST_TOLD_WAIT: Final = 86_400
 #: Where an answer has the platform's name for the request. The body's, where it has one, is the same.
 TRACE_HEADER: Final = "ININ-Correlation-Id"
 _TRACE_FIELDS: Final = ("contextId", "correlationId")
@@ -36,11 +39,16 @@ class GenesysSearchError(Exception):
     Args:
         message: The line.
         fix: What to do, where it is not what the line says behind its semicolon.
+
+    Attributes:
+        kind: Who can mend it: ``configuration`` (whoever set this up: trying again is in vain), ``platform`` (time: try
+            later), ``contract`` (the platform's support).
+        exit_code: What the tap ends with, one for each kind: 78, 75, 76.
+        cure: What to do where the line does not say it.
     """
 
     kind: ClassVar[str] = "platform"
     exit_code: ClassVar[int] = 75
-    #: What to do where the line does not say it.
     cure: ClassVar[str] = "start again later"
 
     def __init__(self, message: str = "", *, fix: str | None = None) -> None:
@@ -49,18 +57,30 @@ class GenesysSearchError(Exception):
 
     @property
     def fix(self) -> str:
-        """What to do, without the reason: of whoever raised it, else behind the semicolon, else what the kind needs."""
+        """What to do, without the reason: as the one who raised it says, else the line's semicolon, else ``cure``."""
         advice = str(self).partition("; ")[2]
         # "…; it does not honour sort" goes on with the reason.
         return self._fix or ("" if advice.startswith("it ") else advice) or self.cure
 
 
 class ConfigurationError(GenesysSearchError):
-    """A setting is missing or wrong."""
+    """A setting is missing or wrong, or a file that was given."""
 
     kind = "configuration"
     exit_code = 78
     cure = "change what the reason names"
+
+
+def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Refuse an argument that is no whole number, or out of its bounds.
+
+    Raises:
+        ConfigurationError: It is; the line names it.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= (most or value):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        message = f"{name} must be a whole number {bounds}, not {value!r:.{_LONGEST_SHOWN}}"
+        raise ConfigurationError(message)
 
 
 class AuthenticationError(ConfigurationError):
@@ -72,7 +92,7 @@ class MissingPermissionError(ConfigurationError):
 
 
 class QueryError(ConfigurationError):
-    """The API rejects the query."""
+    """The query cannot be asked, or the API rejects it."""
 
 
 class StateError(ConfigurationError):
@@ -113,7 +133,6 @@ class Action(Enum):
     """What to do about an answer."""
 
     RETRY = "retry"
-    NARROW = "retry, then ask for less"
     RENEW_TOKEN = "renew the token"  # noqa: S105
     WAIT = "wait as told"
     FAIL = "fail"
@@ -134,7 +153,7 @@ _UNAVAILABLE: Final = Policy(
     "the platform has a fault; try again later (status.mypurecloud.com tells of outages)",
 )
 _TOO_SLOW: Final = Policy(
-    Action.NARROW, SearchTimeoutError, "the platform took too long; try again later, or raise request_timeout_seconds"
+    Action.RETRY, SearchTimeoutError, "the platform took too long; try again later, or raise request_timeout_seconds"
 )
 _THROTTLED: Final = Policy(
     Action.WAIT, RateLimitError, "the rate limit is used up; lower requests_per_minute or raise max_wait_seconds"
@@ -170,7 +189,7 @@ TOKEN: Final = {
     400: Policy(
         Action.FAIL,
         AuthenticationError,
-        "the login host does not know the client; check client_id, region and auth_method",
+        "the login host rejects the request for a token; check client_id, region, auth_method and auth_url",
     ),
     401: Policy(
         Action.FAIL, AuthenticationError, "the login host rejects the client; check client_id and client_secret"
@@ -188,6 +207,32 @@ TOKEN: Final = {
     503: _UNAVAILABLE,
     504: _UNAVAILABLE,
 }
+
+#: What a 400 of the login host names (RFC 6749, section 5.2); any other has the row of its table.
+OAUTH: Final = {
+    "invalid_client": Policy(
+        Action.FAIL,
+        AuthenticationError,
+        "the login host does not know the client; check client_id, region and auth_method",
+    ),
+    "invalid_scope": TOKEN[403],
+    "unauthorized_client": Policy(
+        Action.FAIL,
+        MissingPermissionError,
+        "the OAuth client may not use client credentials; give it the grant type client credentials",
+    ),
+    "unsupported_grant_type": Policy(
+        Action.FAIL,
+        ConfigurationError,
+        "the login host does not offer the grant type client credentials; check auth_url and region",
+    ),
+}
+#: A 403 without the name of an error: nothing of the platform's, so it may be that of a proxy.
+UNNAMED: Final = Policy(
+    Action.FAIL,
+    MissingPermissionError,
+    "access is refused, and no permission is named; check any proxy in between, then the OAuth client's role and scope",
+)
 
 
 def policy_for(status: int, table: dict[int, Policy]) -> Policy:
@@ -208,8 +253,9 @@ def describe(
 ) -> GenesysSearchError:
     """Build the error for an answer that is not 200: the table's sentence, then what the other side said.
 
-    Two shapes of body are read: the platform's own ``{"message","code","contextId",…}`` and that of its login hosts,
-    ``{"error","description"}``. Anything else (a proxy's HTML, nothing) is not quoted.
+    Two shapes of body are read: the platform's own ``{"message","code","contextId",…}`` and that of login hosts,
+    ``{"error","description"}``; the standard's name for the latter is ``error_description``. Anything else (a proxy's
+    HTML, nothing) is not quoted.
 
     Args:
         status: The HTTP status.
@@ -219,10 +265,16 @@ def describe(
         table: SEARCH or TOKEN.
         hidden: Secrets that must not be quoted, should the other side have echoed them.
     """
-    policy = policy_for(status, table)
     document = _object(body)
-    says = [document.get("code") or document.get("error"), document.get("message") or document.get("description")]
-    quote = redacted(": ".join(text for text in says if isinstance(text, str)), hidden)[:_LONGEST_QUOTE]
+    name = _text(document, "code", "error")
+    quote = redacted(
+        ": ".join(filter(None, (name, _text(document, "message", "description", "error_description")))), hidden
+    )[:_LONGEST_QUOTE]
+    policy = policy_for(status, table)
+    if status == 400 and table is TOKEN:  # noqa: PLR2004 - the status of an error that has a name
+        policy = OAUTH.get(name, policy)
+    elif status == 403 and not name:  # noqa: PLR2004 - refused
+        policy = UNNAMED
     trace = next(filter(None, (document.get(name) for name in _TRACE_FIELDS)), headers.get(TRACE_HEADER))
     text = f"{policy.sentence} (HTTP {status} from {place}"
     if quote:
@@ -265,6 +317,11 @@ def place_of(url: str) -> str:
         # What should be a port may be the beginning of a password.
         return ""
     return (parts.netloc + parts.path).rpartition("@")[2]
+
+
+def _text(document: dict[str, Any], *names: str) -> str:
+    """Return the first of these values that is a text and not empty, or an empty one."""
+    return next((text for name in names if isinstance(text := document.get(name), str) and text), "")
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import Bookmark, Stored, fingerprint
 from tap_genesys_search.configuration import read_json
+from tap_genesys_search.empty_pages import ask_past_empty
 from tap_genesys_search.errors import ConfigurationError, ContractError, StateError
 from tap_genesys_search.progress import describe_minutes
 from tap_genesys_search.question import Axis, Question, quoted
+from tap_genesys_search.records import STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +23,8 @@ if TYPE_CHECKING:
 
 #: Where an id can stand; a conversation may have either alone.
 _ID_FIELDS: Final = ("conversationId", "id")
-STREAM: Final = "conversations"
 #: What a state lies in, where others wrote it: `meltano state get`, Meltano's own store, a STATE message.
 _WRAPPINGS: Final = ("singer_state", "completed_state", "completed", "value")
-#: How often an id is asked for where the answer is an empty page with a nextPage.
-ASKED_AGAIN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +70,7 @@ def look_up(ask: Callable[[Question, str], Answer], query: str, identity: str) -
 
 
 def _newest(ask: Callable[[Question, str], Answer], query: str, identity: str) -> tuple[bool, int | None]:
-    for _ in range(ASKED_AGAIN):
-        answer = ask(ById(timestamps.BEGIN, timestamps.END, Axis.NEWEST_FIRST), query)
-        if answer.records or not answer.more:
-            break
+    answer = ask_past_empty(ask, ById(timestamps.BEGIN, timestamps.END, Axis.NEWEST_FIRST), query)
     stamps = [stamp for each, stamp in zip(answer.ids, answer.stamps, strict=True) if each == identity]
     if answer.more and not stamps:
         what = "with many others" if answer.records else "with empty pages that have a nextPage"

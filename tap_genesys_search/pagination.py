@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ContractError
-from tap_genesys_search.instant import TokenReading
 from tap_genesys_search.question import MAX_PAGE_SIZE, Ask, Axis, Question
 from tap_genesys_search.records import Batch
+from tap_genesys_search.token_reading import TokenReading
 
 if TYPE_CHECKING:
     from tap_genesys_search.records import Answer

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tap_genesys_search import timestamps
+from tap_genesys_search.empty_pages import oldest
 from tap_genesys_search.errors import ConfigurationError, ContractError
 from tap_genesys_search.progress import describe_minutes, searches_for
 from tap_genesys_search.question import Axis, Question
@@ -23,8 +24,6 @@ UNITS: Final[tuple[Unit, ...]] = ("day", "week", "month")
 
 #: One search for each, so there must not be too many.
 MOST_BARS: Final = 60
-#: How often a range is asked for where the answer is an empty page with a nextPage.
-_ASKED_AGAIN: Final = 5
 _NEARLY: Final = 0.95
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
@@ -48,6 +47,7 @@ class Plan:
         high: End, exclusive.
         unit: What a bar stands for.
         step: How many of these.
+        bars: In order of time, without gaps.
         page_size: Conversations in an answer.
         rate: Searches that the limit allows, by the second.
         asked: Searches that the plan itself took.
@@ -166,9 +166,9 @@ def plan(
 
     Raises:
         ConfigurationError: There would be too many bars, or nothing lies in the range.
-        ContractError: The API gives no totals.
+        ContractError: The API gives no totals, or only empty pages that have a nextPage.
     """
-    first = _oldest(ask, query, low, high)
+    first = oldest(ask, query, low, high)
     if first is None:
         message = f"nothing to plan: no conversation matches {query} from {_day(low)} to {_day(high)}"
         raise ConfigurationError(message)
@@ -180,18 +180,6 @@ def plan(
     edges = list(_edges(low, high, unit, step))
     bars = [Bar(start, end, _count(ask, query, start, end)) for start, end in pairwise(edges)]
     return Plan(query, low, high, unit, step, bars, page_size, allowed, 1 + len(bars))
-
-
-def _oldest(ask: Callable[[Question, str], Answer], query: str, low: int, high: int) -> int | None:
-    for _ in range(_ASKED_AGAIN):
-        answer = ask(Question(low, high, Axis.OLDEST_FIRST, size=1), query)
-        stamp = next((stamp for stamp in answer.stamps if stamp is not None), None)
-        if stamp is not None:
-            return timestamps.parse(stamp)
-        if not answer.more:
-            return None
-    message = f"the API answers {_ASKED_AGAIN} times in a row with an empty page that has a nextPage"
-    raise ContractError(message)
 
 
 def _count(ask: Callable[[Question, str], Answer], query: str, low: int, high: int) -> int:

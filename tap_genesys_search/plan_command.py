@@ -13,6 +13,7 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.configuration import config_option, read_config
 from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.plan import UNITS, Unit, plan
+from tap_genesys_search.question import instant_of
 from tap_genesys_search.search import ConversationSearchClient
 from tap_genesys_search.settings import Settings
 
@@ -31,12 +32,10 @@ def plan_command(
     It costs one search for each bar and one more, and reads no conversations.
     """
     settings = Settings.from_config(read_config(sources))
-    low = timestamps.BEGIN if settings.start is None else settings.start
-    if start is not None:
-        low = _instant(start, "--start")
+    low = instant_of(start, "--start", timestamps.BEGIN if settings.start is None else settings.start)
     with ConversationSearchClient.from_settings(settings) as client:
         now = timestamps.from_seconds(client.clock.time())
-        high = min(now, _instant(end, "--end") if end is not None else now if settings.end is None else settings.end)
+        high = min(now, instant_of(end, "--end", now if settings.end is None else settings.end))
         if high <= low:
             message = f"nothing to plan: the range would begin at {timestamps.write(low)} and end before"
             raise ConfigurationError(message)
@@ -63,11 +62,3 @@ def _draws_blocks() -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _instant(text: str, name: str) -> int:
-    try:
-        return timestamps.parse(text)
-    except ValueError:
-        message = f"{name} is {text!r}; it must be an ISO 8601 date-time such as 2026-10-01T00:00:00Z"
-        raise ConfigurationError(message) from None

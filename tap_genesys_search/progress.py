@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Seconds between two progress lines.
 INTERVAL: Final = 30.0
 
+#: Seconds between this machine's clock and the platform's that are worth a word.
+CLOCKS_APART: Final = 60.0
+
 #: Seconds between two looks at a bar.
 _TICK: Final = 0.5
 #: Up to so many seconds a pause is only the pace of the searches.
@@ -61,10 +64,13 @@ class Summary:
         start: Where it began to read; None: at the beginning of time.
         end: Where it ended, exclusive; None: without an end.
         seconds: From its first search to its last page passed on.
+        records: Conversations passed on.
+        slices: Slices of time that were read.
         searches: Requests sent to the search API, each try counted.
         searches_per_full_page: Those for each page that the records would fill.
         reread_pages: Pages that had waited for too long to be passed on, and were asked for again.
         throttled: Answers with status 429.
+        retries: Tries after the first, for whatever reason.
         waited_seconds: Waited because the platform said so, all workers added up.
         budget_share: Searches sent of those that the rate limit would have let through, 0 to 1.
         held_seconds: From asking for a page to passing it on, on the average.
@@ -186,7 +192,7 @@ class ProgressLog:
         """Say what is ahead, by the API's estimate."""
         total, rate = self._progress.total, self._budget.rate
         if total is None:
-            self._logger.info("Reading conversations %s; the API gives no total", describe_range(low, high))
+            self._logger.info("Reading conversations %s; how many is not known", describe_range(low, high))
             return
         searches = searches_for(total, self._page_size)
         self._logger.info(
@@ -197,6 +203,14 @@ class ProgressLog:
             describe_minutes(searches / rate),
             rate * 60,
         )
+
+    def compare_clocks(self, apart: float) -> None:
+        """Warn if this machine's clock is ahead of the platform's by many seconds, or behind it."""
+        if abs(apart) > CLOCKS_APART:
+            side = "ahead of" if apart > 0 else "behind"
+            self._logger.warning(
+                "This machine's clock is %.0f s %s the platform's; the earlier one is taken", abs(apart), side
+            )
 
     def hand_on(self) -> None:
         """Note that a page goes to the reader."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tap_genesys_search import timestamps
+from tap_genesys_search.errors import ConfigurationError
 
 #: The largest page that the API gives.
 MAX_PAGE_SIZE: Final = 200
 
+_Default = TypeVar("_Default", bound=int | None)
 _PLAIN_TERM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
@@ -85,6 +88,28 @@ class Question:
         """The range as Lucene writes it; what is open is ``*``."""
         low = "*" if self.low <= timestamps.BEGIN else timestamps.write(self.low)
         return f"[{low} TO *]" if self.high >= timestamps.END else f"[{low} TO {timestamps.write(self.high)}}}"
+
+
+def instant_of(value: datetime | str | None, name: str, default: _Default) -> int | _Default:
+    """Read an edge of a range as it was given: UTC if it has no zone.
+
+    Args:
+        value: Text: ISO 8601.
+        name: What it was given as, for the message.
+        default: For none.
+
+    Raises:
+        ConfigurationError: The text is no date-time.
+    """
+    if value is None:
+        return default
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    try:
+        return timestamps.parse(value)
+    except ValueError as error:
+        message = f"{name} is {value!r}; it must be an ISO 8601 date-time such as 2026-10-01T00:00:00Z"
+        raise ConfigurationError(message) from error
 
 
 def quoted(text: str) -> str:

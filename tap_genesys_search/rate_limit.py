@@ -14,12 +14,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from tap_genesys_search.errors import RateLimitError
+from tap_genesys_search.clock import Clock, SystemClock
+from tap_genesys_search.errors import LONGEST_TOLD_WAIT, RateLimitError, check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from tap_genesys_search.clock import Clock
 
 #: Seconds of the even spacing that may be caught up after a delay.
 CATCH_UP: Final = 0.5
@@ -35,7 +34,6 @@ _LONG_WAIT: Final = 5.0
 _SHORTEST_SLEEP: Final = 0.0005
 _LOOK_AGAIN: Final = 0.05
 _LONGEST_PACED_SLEEP: Final = 1.0
-_LONGEST_RESET: Final = 86_400
 _LARGEST_COUNT: Final = 10_000_000
 _ROUNDING: Final = 1.0
 _REMEMBERED: Final = 1000
@@ -45,26 +43,41 @@ _logger: Final = logging.getLogger("tap-genesys-search.rate_limit")
 
 
 class Budget(Protocol):
-    """A rate limit that many workers share."""
+    """A rate limit that many workers share, and ask from several threads at once."""
 
     @property
     def rate(self) -> float:
-        """Requests per second that are allowed at present."""
+        """Requests per second that are allowed at present, more than 0."""
 
     def acquire(self, sleep: Callable[[float], None], max_wait: float) -> float:
-        """Wait until a request may be sent; return the seconds waited because the platform said so."""
+        """Wait until a request may be sent; each return wants a :meth:`release`.
+
+        Args:
+            sleep: Lets so many seconds pass; what it raises goes through, with nothing acquired.
+            max_wait: The most seconds that the platform may tell to wait; keeping the pace does not count.
+
+        Returns:
+            The seconds waited because the platform said so.
+
+        Raises:
+            RateLimitError: The platform asks to wait for longer than that.
+        """
 
     def release(self) -> None:
         """Tell that an acquired request has its answer, or will get none."""
 
     def observe(self, headers: Mapping[str, str]) -> None:
-        """Read what an answer's headers say about the limit; before its release."""
+        """Read what an answer's headers say about the limit; called before its release.
+
+        Args:
+            headers: By lower-case name, or by any case.
+        """
 
     def pause(self, seconds: float, reason: str) -> None:
-        """Let nobody send for so many seconds."""
+        """Let nobody send for so many seconds, for a reason in words."""
 
     def throttled_lately(self, now: float) -> int:
-        """Return the number of pauses within the last minute."""
+        """Return the number of pauses that began within the 60 s before ``now`` (monotonic)."""
 
     def waiting(self) -> float:
         """Return the seconds until the platform lets anybody send again; 0: now."""
@@ -101,7 +114,7 @@ class Told:
         )
         if count is None or allowed is None or reset is None:
             return None
-        if not 1 <= allowed <= _LARGEST_COUNT or count > _LARGEST_COUNT or reset > _LONGEST_RESET:
+        if not 1 <= allowed <= _LARGEST_COUNT or count > _LARGEST_COUNT or reset > LONGEST_TOLD_WAIT:
             return None
         return cls(int(count), int(allowed), reset)
 
@@ -166,13 +179,17 @@ class RateBudget:
     """A budget in memory, for the threads of one process.
 
     Args:
-        requests_per_minute: The most that the setting allows, spread evenly: a late one may catch up half a second, but
-            no second holds more than a sixtieth, rounded up.
-        clock: Its monotonic time paces.
+        requests_per_minute: The most that the setting allows, 1 or more, spread evenly: a late one may catch up half a
+            second, but no second holds more than a sixtieth, rounded up.
+        clock: Its monotonic time paces; None: this machine's.
+
+    Raises:
+        ConfigurationError: ``requests_per_minute`` is less than 1.
     """
 
-    def __init__(self, requests_per_minute: int, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, requests_per_minute: int, clock: Clock | None = None) -> None:
+        check_whole("requests_per_minute", requests_per_minute, 1)
+        self._clock = clock or SystemClock()
         self._interval = 60 / requests_per_minute
         self._lock = threading.Lock()
         self._slot = -math.inf
@@ -258,6 +275,10 @@ class RateBudget:
         """Let nobody send for so many seconds, or until the end of a longer pause.
 
         Several workers are told of the same 429 at the same time: a pause during a pause prolongs it and counts as one.
+
+        Args:
+            seconds: From now.
+            reason: In words, for the log and for the error of whoever cannot wait so long.
         """
         with self._lock:
             now = self._clock.monotonic()

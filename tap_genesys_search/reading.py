@@ -53,6 +53,7 @@ class Reading:
         fix_end: Called once, with the first answer; returns a nearer end for a reading that goes upwards, or None.
         limit: About how many records will be collected; a hint that keeps workers from reading further.
         eager: Whether all pages will be collected, so that none is asked for in vain.
+        buffer_bytes: Bytes of answers that may wait to be collected.
     """
 
     def __init__(
@@ -325,10 +326,10 @@ class Reading:
         # Where the buffer is full nobody could read parts of any slice but the first.
         if piece is not self._slices[0] and not self._has_room(piece):
             return
-        stamps = [timestamps.parse(stamp) for stamp in (*answer.stamps[:1], *answer.stamps[-1:]) if stamp is not None]
-        if not stamps or cursor.at <= timestamps.BEGIN or piece.end >= timestamps.END:
+        span = answer.span
+        if span is None or cursor.at <= timestamps.BEGIN or piece.end >= timestamps.END:
             return
-        left = len(answer.stamps) * (piece.end - cursor.at) / max(1, abs(stamps[-1] - stamps[0]))
+        left = len(answer.stamps) * (piece.end - cursor.at) / max(1, span)
         least = _LEAST_PAGES if any(not each.taken for each in self._slices) else _LEAST_LAST_PAGES
         parts = int(min(idle + 1, left / (least * self._page_size), piece.end - cursor.at))
         edges = [cursor.at + (piece.end - cursor.at) * part // parts for part in range(1, parts)]

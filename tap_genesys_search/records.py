@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow
 from functools import partial
@@ -19,6 +20,8 @@ from tap_genesys_search.errors import ContractError
 
 Record = dict[str, Any]
 
+#: The name of the stream that the records are of, and of its schema.
+STREAM: Final = "conversations"
 #: What claims to be more is no number of conversations.
 MAX_TOTAL: Final = 10**15
 #: Deeper values are carried as JSON text. PostgreSQL and Python's own decoder take 500 levels and refuse 5,000.
@@ -72,9 +75,7 @@ def _typed(schema: dict[str, Any]) -> dict[str, set[type]]:
     }
 
 
-_schema: Final = json.loads(
-    resources.files(__package__).joinpath("streams", "schemas", "conversations.json").read_bytes()
-)
+_schema: Final = json.loads(resources.files(__package__).joinpath("streams", "schemas", f"{STREAM}.json").read_bytes())
 _top_types: Final = _typed(_schema)
 _field_types: Final = _typed(_schema["properties"]["fields"])
 
@@ -111,6 +112,12 @@ class Answer:
     def more(self) -> bool:
         """Whether the API says that more follows: the presence of ``nextPage``, and nothing else."""
         return self.token is not None
+
+    @property
+    def span(self) -> int | None:
+        """Milliseconds between the first and the last record; None where neither has a timestamp."""
+        ends = [timestamps.parse(stamp) for stamp in (*self.stamps[:1], *self.stamps[-1:]) if stamp is not None]
+        return abs(ends[-1] - ends[0]) if ends else None
 
     def only(self, keep: list[int]) -> Answer:
         """Return the answer with the records at these places."""
@@ -198,11 +205,9 @@ def _normalise(answer: Answer) -> None:
         identity = next((str(v) for v in (record.get("id"), record.get("conversationId")) if _is_id(v)), None)
         if identity is not None:
             record["id"] = record["conversationId"] = identity
-        stamp = record.get("timestamp")
-        try:
-            stamp = timestamps.write(timestamps.parse(stamp)) if isinstance(stamp, str) else None
-        except (ValueError, OverflowError):
-            stamp = None
+        stamp: str | None = None
+        with suppress(ValueError):
+            stamp = timestamps.write(timestamps.parse(record.get("timestamp", "")))
         record["timestamp"] = stamp
         answer.ids.append(identity)
         answer.stamps.append(stamp)

@@ -38,10 +38,8 @@ def one_line_errors(
     except OSError as error:
         problem = _problem(error)
     except Exception as error:
-        # By name: the SDK reads JSON with simplejson, and the people's commands don't import it.
-        if type(error).__name__ in {"JSONDecodeError", "UnicodeDecodeError"}:
-            problem = ConfigurationError(f"a file that was given (configuration, state or catalog) is no JSON: {error}")
-        elif type(error).__module__ == "singer_sdk.exceptions":
+        # By name: the people's commands don't import the SDK.
+        if type(error).__module__ == "singer_sdk.exceptions":
             problem = ConfigurationError(" ".join(str(error).split()))
         else:
             if has_record:
@@ -59,12 +57,24 @@ def one_line_errors(
     sys.exit(code)
 
 
+def fault_of_machine(error: OSError, name: str) -> GenesysSearchError | None:
+    """Say what is wrong with a file's disk, or the machine; None where the path is to blame, which a setting mends.
+
+    Args:
+        error: What came of opening, reading or writing.
+        name: The file's, for the message.
+    """
+    if error.errno is None or error.errno in _OF_THE_FILE:
+        return None
+    where = "its disk" if error.errno in _OF_THE_DISK else "this machine"
+    return GenesysSearchError(f"{name}: {error.strerror}; see to {where}, then start again")
+
+
 def _problem(error: OSError) -> GenesysSearchError:
     """Say what is wrong with a file: its disk, which no setting mends, or that it is none to be read."""
-    if error.errno is not None and error.errno not in _OF_THE_FILE:
-        name = error.filename or "the output, or a file beside it"
-        where = "its disk" if error.errno in _OF_THE_DISK else "this machine"
-        return GenesysSearchError(f"{name}: {error.strerror}; see to {where}, then start again")
+    fault = fault_of_machine(error, error.filename or "the output, or a file beside it")
+    if fault is not None:
+        return fault
     if isinstance(error, FileNotFoundError):
         return ConfigurationError(f"there is no file {error.filename}" if error.filename else str(error))
     return ConfigurationError(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))

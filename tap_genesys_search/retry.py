@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import backoff
 
-from tap_genesys_search.errors import RateLimitError
+from tap_genesys_search.errors import LONGEST_TOLD_WAIT, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,6 @@ LONGEST_BACKOFF: Final = 30.0
 
 _SHORTEST_TOLD_WAIT: Final = 1.0
 _LONG_WAIT: Final = 3.0
-_MOST_REFUSALS: Final = 5
 _SECONDS: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 _Result = TypeVar("_Result")
@@ -49,16 +48,17 @@ class Transient(Signal):
 
 
 class Throttled(Signal):
-    """The platform says how long to wait; ``announced``: the wait has been logged already."""
+    """The platform says how long to wait."""
 
-    def __init__(self, seconds: float, error: Exception, *, announced: bool = False) -> None:
+    def __init__(self, seconds: float, error: Exception) -> None:
         super().__init__(error)
         self.seconds = max(seconds, _SHORTEST_TOLD_WAIT)
-        self.announced = announced
+        #: Whether the wait has been logged already.
+        self.announced = False
 
 
 class Unauthorized(Signal):
-    """The token was refused: the next try is told so, and decides itself when that is final."""
+    """The token was refused: the next try is told how often, and raises another error when that is final."""
 
 
 class Retrier:
@@ -124,8 +124,6 @@ class Retrier:
             except Unauthorized as signal:
                 refused += 1
                 waited += signal.told
-                if refused > _MOST_REFUSALS:
-                    raise signal.error from None
                 continue
             sleep(seconds)
 
@@ -140,12 +138,17 @@ def parse_retry_after(value: str | None, now: float) -> float:
     Args:
         value: The header.
         now: Seconds since 1970, by the clock that wrote the date: the answer's own ``Date`` where it has one.
+
+    Returns:
+        Seconds from ``now``, 0 to a day: seconds since 1970, which some write there, would else be half a century.
     """
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
-        return max(0.0, float(value))
-    until = http_date(value)
-    return DEFAULT_RETRY_AFTER if until is None else max(0.0, until - now)
+        seconds = float(value)
+    else:
+        until = http_date(value)
+        seconds = DEFAULT_RETRY_AFTER if until is None else until - now
+    return min(max(0.0, seconds), LONGEST_TOLD_WAIT)
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from tap_genesys_search import timestamps
+from tap_genesys_search.arguments import check_numbers, check_query
 from tap_genesys_search.auth import GenesysAuth
-from tap_genesys_search.client import SearchClient
+from tap_genesys_search.client import Glimpse, SearchClient
 from tap_genesys_search.clock import SystemClock
-from tap_genesys_search.errors import ConfigurationError, QueryError
-from tap_genesys_search.lucene import checked
-from tap_genesys_search.progress import ProgressLog
-from tap_genesys_search.question import Axis, Question
+from tap_genesys_search.errors import ConfigurationError, check_whole
+from tap_genesys_search.question import Axis, Question, instant_of
 from tap_genesys_search.rate_limit import RateBudget
-from tap_genesys_search.reading import Reading
+from tap_genesys_search.search_run import MAX_WORKERS, SearchRun
 from tap_genesys_search.shared_budget import RedisBudget
-from tap_genesys_search.workers import Workers
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Generator, Iterator
-    from types import TracebackType
+    from collections.abc import Callable, Generator
+    from datetime import datetime
 
     from tap_genesys_search.clock import Clock
     from tap_genesys_search.rate_limit import Budget
-    from tap_genesys_search.records import Answer, Record
+    from tap_genesys_search.records import Record
     from tap_genesys_search.settings import Settings
-    from tap_genesys_search.slices import Page, Progress
+
+    _Records = Generator[Record, None, None]
 
 #: Seconds that a page may be held before it is asked for again, at least.
 MIN_AGE: Final = 60.0
@@ -40,39 +36,33 @@ MIN_AGE: Final = 60.0
 #: Milliseconds before its start that a generator's last look goes back to, for what shows late.
 LAST_LOOK: Final = 600_000
 
-#: Workers by themselves are never more than this: four threads already keep one processor busy with decoding.
-MAX_WORKERS: Final = 16
-
-#: Seconds between this machine's clock and the platform's that are worth a warning.
-CLOCKS_APART: Final = 60.0
-
-_logger: Final = logging.getLogger("tap-genesys-search.search")
-
-
-@dataclass(frozen=True, slots=True)
-class Glimpse:
-    """What one search for a single record tells: the API's estimate of how many match, and the newest timestamp."""
-
-    total: int | None
-    newest: str | None
-
 
 class ConversationSearchClient:
     """Reads conversations from the search API, completely and at its rate limit.
 
+    A ``with`` closes it. Threads may share it, and read several of its streams at once, within its one rate limit.
+
     Args:
         auth: Where tokens come from.
-        base_url: The API, ``https://api.mypurecloud.com`` for example.
-        page_size: Records asked for at a time, 1 to 200.
-        concurrency: Slices read at a time; None: as many as rate and latency ask for.
-        requests_per_minute: Budget shared by all workers.
-        slice_records: Records that a slice aims for.
-        lookback_seconds: How late the index may show a record; a page held for more than half of it is asked for again.
-        max_retries: Tries after the first, for faults that pass.
-        max_wait_seconds: The longest that one search waits on the platform's word, in seconds.
-        request_timeout_seconds: The longest that one request takes, in seconds.
+        base_url: The API without ``/api/v2``, ``https://api.mypurecloud.com`` for example.
+        page_size: Conversations asked for at a time, 1 to 200.
+        concurrency: Slices of time read at once, 1 to 64; None: as many as rate and latency ask for, 16 at most.
+        requests_per_minute: The rate limit to stay within, 1 to 100,000; a ``budget`` that is given has its own.
+        slice_records: Conversations that a slice aims for, 1 to 1,000,000.
+        lookback_seconds: How late the index may show a conversation. A page that has waited for half of that, and 60 s
+            at least, to be passed on is asked for again. 0 to 31,622,400.
+        max_retries: Tries after the first, for faults that pass, 0 to 20.
+        max_wait_seconds: What the waits that one search is told to make may add up to, in seconds, 1 to 604,800.
+        request_timeout_seconds: For the connection, and again for the answer, in seconds, 1 to 3,600.
         user_agent: How the client names itself.
-        on_request: Called after each answer with its latency in seconds and its status.
+        on_request: Called after each answer, in a worker's thread, with its latency in seconds and its HTTP status.
+        budget: The rate limit, where it is shared with other clients: a :class:`RateBudget` with those of this process,
+            a :class:`RedisBudget` with those of others; None: one of its own.
+        clock: Time, and the waits between tries; None: this machine's.
+        rng: Chance, which spreads the waits of many workers; None: one of its own.
+
+    Raises:
+        ConfigurationError: ``base_url`` is no URL, or a number is none or out of its bounds.
     """
 
     def __init__(
@@ -95,6 +85,17 @@ class ConversationSearchClient:
         rng: random.Random | None = None,
     ) -> None:
         """Prepare; nothing is sent before the first conversation is asked for."""
+        check_numbers(
+            page_size=page_size,
+            requests_per_minute=requests_per_minute,
+            slice_records=slice_records,
+            lookback_seconds=lookback_seconds,
+            max_retries=max_retries,
+            max_wait_seconds=max_wait_seconds,
+            request_timeout_seconds=request_timeout_seconds,
+        )
+        if concurrency is not None:
+            check_numbers(concurrency=concurrency)
         self.auth = auth
         self.clock = clock or SystemClock()
         self.budget = budget or RateBudget(requests_per_minute, self.clock)
@@ -123,8 +124,18 @@ class ConversationSearchClient:
         auth: GenesysAuth | None = None,
         on_request: Callable[[float, int], None] | None = None,
     ) -> Self:
-        """Return a client with a tap's settings; its budget is shared where ``auth`` shares its token."""
-        auth, clock = auth or GenesysAuth.from_settings(settings), SystemClock()
+        """Return a client with a tap's settings; its budget is shared where ``auth`` shares its token.
+
+        Args:
+            settings: What ``Settings.from_config`` of ``tap_genesys_search.settings`` makes of a tap's configuration.
+            auth: Where tokens come from; None: what the settings describe.
+            on_request: As above.
+
+        Raises:
+            ConfigurationError: A URL is none, or Redis cannot be used as it is described.
+            PlatformUnavailableError: There is no connection to Redis.
+        """
+        auth = auth or GenesysAuth.from_settings(settings)
         return cls(
             auth,
             settings.base_url,
@@ -138,8 +149,7 @@ class ConversationSearchClient:
             request_timeout_seconds=settings.request_timeout_seconds,
             user_agent=settings.user_agent,
             on_request=on_request,
-            budget=RedisBudget(auth.shared, settings.requests_per_minute, clock) if auth.shared else None,
-            clock=clock,
+            budget=RedisBudget(auth.shared, settings.requests_per_minute) if auth.shared else None,
         )
 
     def stream_conversations(
@@ -151,46 +161,51 @@ class ConversationSearchClient:
         max_results: int | None = None,
         newest_first: bool = True,
     ) -> Generator[Record, None, None]:
-        """Yield conversations one by one; nothing is kept, and leaving early (``close()``) ends the threads.
+        """Yield conversations one by one, in order of time; memory stays flat, however many they are.
 
-        With no ``end``, and ``max_results`` not reached, a last look brings what moved meanwhile: an id comes twice
-        only if it moved.
+        Nothing is asked for before the first is taken. Leaving early (``close()``, or dropping the generator) ends its
+        threads; searches under way are waited for, up to 2 s. An error comes after all that was read before it.
+
+        With no ``end``, and ``max_results`` not reached, a last look brings what moved meanwhile, the oldest first: an
+        id comes twice only if it moved.
 
         Args:
-            query: Lucene.
-            start: First moment, inclusive; a text is ISO 8601, UTC if it has no zone.
-            end: End, exclusive.
-            max_results: Stop after so many.
+            query: Lucene, such as ``status:completed AND channelType:voice``.
+            start: First moment, inclusive; a text is ISO 8601, UTC if it has no zone. None: from the beginning.
+            end: End, exclusive, given like ``start``. None: all that there is.
+            max_results: Stop after so many, 0 or more. None: all.
             newest_first: From the newest down, else from the oldest up.
 
+        Yields:
+            dict: As the API sent it, but for these keys.
+            id: A text, and the same as ``conversationId``. What has neither is left out, with a warning.
+            timestamp: A text such as ``2026-10-03T08:15:02.417Z``, UTC; None where the API gave none that can be read.
+            fields: A dict of what the organisation indexes. Numbers with a decimal point are ``decimal.Decimal``. A
+                value of another type than the stream's schema says is None, and stands in ``fields["_rescued"]``.
+
         Raises:
-            GenesysSearchError: At once for a wrong argument; while it is read for all else.
+            ConfigurationError: An argument is wrong: at once. The API rejects the query or the client, as the error's
+                own class says: while it is read, as are the rest.
+            PlatformUnavailableError: There was no answer, or only errors, within the retries.
+            RateLimitError: The platform asks to wait for too long.
+            ContractError: The API does not do what completeness rests on.
         """
-        if max_results is not None and max_results < 0:
-            message = f"max_results is {max_results}; it must be 0 or more"
-            raise ConfigurationError(message)
-        try:
-            checked(query)
-        except ValueError as error:
-            message = f"query {error}"
-            raise QueryError(message) from error
-        low = _instant(start, "start", timestamps.BEGIN)
-        high = None if end is None else _instant(end, "end", timestamps.END)
+        if max_results is not None:
+            check_whole("max_results", max_results, 0)
+        check_query(query)
+        low = instant_of(start, "start", timestamps.BEGIN)
+        high = instant_of(end, "end", None)
         if high is not None and high <= low:
             message = "end must be after start"
             raise ConfigurationError(message)
         return self._stream(query, low, high, max_results, Axis.NEWEST_FIRST if newest_first else Axis.OLDEST_FIRST)
 
-    def _stream(
-        self, query: str, low: int, high: int | None, limit: int | None, axis: Axis
-    ) -> Generator[Record, None, None]:
+    def _stream(self, query: str, low: int, high: int | None, limit: int | None, axis: Axis) -> _Records:
         if limit != 0:
             with closing(self._all(query, low, high, limit, axis)) as conversations:
                 yield from islice(conversations, limit)
 
-    def _all(
-        self, query: str, low: int, high: int | None, limit: int | None, axis: Axis
-    ) -> Generator[Record, None, None]:
+    def _all(self, query: str, low: int, high: int | None, limit: int | None, axis: Axis) -> _Records:
         run = SearchRun(self, query, low, high, axis=axis, limit=limit)
         recent: set[tuple[str, str | None]] = set()
         for page in run.pages():
@@ -206,13 +221,21 @@ class ConversationSearchClient:
                 yield from (record for record, key in zip(page.batch.records, keys, strict=True) if key not in recent)
 
     def glimpse(self, query: str = "*") -> Glimpse:
-        """Look once: about how many conversations match, and the newest timestamp."""
+        """Look once, by one search: about how many conversations match, and the newest timestamp.
+
+        Raises:
+            GenesysSearchError: As :meth:`stream_conversations`.
+        """
+        check_query(query)
         question = Question(timestamps.BEGIN, timestamps.END, Axis.NEWEST_FIRST, size=1)
         answer = self.http.ask(question, query)
         return Glimpse(answer.total, answer.stamps[0] if answer.stamps else None)
 
     def workers(self) -> int:
-        """How many searches should be under way: rate times latency and one to spare, fewer after repeated 429s."""
+        """Return how many searches should be under way at present, 1 or more.
+
+        ``concurrency``, or what rate and latency ask for; the half after two 429s within a minute, down to an eighth.
+        """
         stats = self.http.stats
         wanted = self.concurrency
         if wanted is None:
@@ -230,165 +253,7 @@ class ConversationSearchClient:
         self.auth.close()
 
     def __enter__(self) -> Self:
-        """Return the client."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class SearchRun:
-    """One reading of a range, and when it began by the platform's clock.
-
-    Args:
-        client: Whose settings and connections are used.
-        query: Lucene.
-        low: First instant, milliseconds since 1970.
-        high: End, exclusive; None: the run's own start, for a reading that goes upwards.
-        axis: Direction.
-        limit: About how many records will be taken.
-        eager: Whether all pages will be taken.
-        workers: How many searches at a time; None: as the client sees fit.
-        logger: Where the run's progress is told.
-        has_bar: Whether that may be a bar, where the logger shows its lines on a terminal.
-
-    Attributes:
-        began: The local clock when the run was made.
-        run_start: The earlier of that and the ``Date`` of the first answer. A clock that is ahead would else claim what
-            has not been seen yet.
-    """
-
-    def __init__(
-        self,
-        client: ConversationSearchClient,
-        query: str,
-        low: int,
-        high: int | None,
-        *,
-        axis: Axis = Axis.OLDEST_FIRST,
-        limit: int | None = None,
-        eager: bool = False,
-        workers: int | None = None,
-        logger: logging.Logger = _logger,
-        has_bar: bool = False,
-    ) -> None:
-        """Take the local time; nothing is sent yet."""
-        self._client = client
-        self._query = query
-        self.low = low
-        self.began = self.run_start = timestamps.from_seconds(client.clock.time())
-        self._bounded = axis is Axis.OLDEST_FIRST and high != timestamps.END
-        end = timestamps.END if high is None else high
-        self.high = min(end, self.began) if self._bounded else end
-        self._axis = axis
-        self._at_most = workers or client.concurrency or MAX_WORKERS
-        self._reading = Reading(
-            low,
-            self.high,
-            axis=axis,
-            page_size=client.page_size,
-            slice_records=client.slice_records,
-            max_age=client.max_age,
-            workers=client.workers if workers is None else lambda: workers,
-            fix_end=self._fix_end,
-            limit=limit,
-            eager=eager,
-        )
-        # Records without an id that answers held: one number each, as several threads append.
-        self._nameless: list[int] = []
-        self._notes: set[str] = set()
-        self._logger = logger
-        self._log = ProgressLog(
-            logger,
-            self._reading.progress,
-            client.http.stats,
-            client.page_size,
-            clock=client.clock,
-            budget=client.budget,
-            has_bar=has_bar,
-        )
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to ask for."""
-        return self.low >= self.high
-
-    @property
-    def progress(self) -> Progress:
-        """How far the run is."""
-        return self._reading.progress
-
-    def pages(self) -> Iterator[Page]:
-        """Yield the pages in order; leaving the iterator ends the threads.
-
-        Raises:
-            GenesysSearchError: What stopped the run; everything read in order before it has been yielded.
-        """
-        if self.is_empty:
-            return
-        workers = Workers(self._reading, self._ask, self._client.clock, at_most=self._at_most)
-        told = complete = False
-        timeless = 0
-        self._log.begin()
-        try:
-            for page in workers.pages():
-                timeless += page.batch.stamps.count(None)
-                if not told:
-                    told = True
-                    self._log.started(self.low, self.high)
-                self._log.hand_on()
-                yield page
-                self._log.handed_on(self._axis.place(page.last))
-            complete = True
-        finally:
-            workers.close()
-            self._log.finished(self.low, self.high, complete=complete)
-            self._warn(timeless)
-
-    def _warn(self, timeless: int) -> None:
-        for note in sorted(self._notes):
-            self._logger.warning("%s", note)
-        if timeless:
-            self._logger.warning("%d conversations have no usable timestamp: they come once, with null", timeless)
-        if self._nameless:
-            self._logger.warning(
-                "Skipped %d records that have neither id nor conversationId (in all answers)", sum(self._nameless)
-            )
-
-    def _ask(self, question: Question, sleep: Callable[[float], None]) -> Answer:
-        answer = self._client.http.ask(question, self._query, self._log.watched(sleep))
-        if nameless := answer.ids.count(None):
-            self._nameless.append(nameless)
-        self._notes.update(answer.notes)
-        return answer
-
-    def _fix_end(self, answer: Answer) -> int | None:
-        """End the run where it began, by the earlier clock; what changes from then on belongs to the next run."""
-        if answer.served_at is not None:
-            self.run_start = min(self.began, answer.served_at)
-            apart = (self.began - answer.served_at) / 1000
-            if abs(apart) > CLOCKS_APART:
-                self._logger.warning(
-                    "This machine's clock is %.0f s %s the platform's; the earlier one is taken",
-                    abs(apart),
-                    "ahead of" if apart > 0 else "behind",
-                )
-        if not self._bounded:
-            return None
-        self.high = min(self.high, self.run_start)
-        return self.high
-
-
-def _instant(value: datetime | str | None, name: str, default: int) -> int:
-    if value is None:
-        return default
-    if isinstance(value, datetime):
-        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
-    try:
-        return timestamps.parse(value)
-    except ValueError as error:
-        message = f"{name} is {value!r}; it must be an ISO 8601 date-time such as 2026-10-01T00:00:00Z"
-        raise ConfigurationError(message) from error

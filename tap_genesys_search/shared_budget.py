@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tap_genesys_search.clock import Clock
-    from tap_genesys_search.shared import SharedRedis
+    from tap_genesys_search.shared_redis import SharedRedis
 
 #: Seconds ahead that turns are reserved: what is further off may change too much until then.
 HORIZON: Final = 1.0
@@ -147,10 +147,13 @@ class RedisBudget(RateBudget):
     Args:
         shared: Where it is kept.
         requests_per_minute: As for :class:`RateBudget`, for all workers together; the same for each of them.
-        clock: Its monotonic time paces without Redis.
+        clock: Its monotonic time paces without Redis; None: this machine's.
+
+    Raises:
+        ConfigurationError: ``requests_per_minute`` is less than 1.
     """
 
-    def __init__(self, shared: SharedRedis, requests_per_minute: int, clock: Clock) -> None:
+    def __init__(self, shared: SharedRedis, requests_per_minute: int, clock: Clock | None = None) -> None:
         super().__init__(requests_per_minute, clock)
         self._shared = shared
         self._per_second = math.ceil(requests_per_minute / 60)

@@ -15,7 +15,7 @@ from tap_genesys_search.tokens import Token, is_lifetime, is_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tap_genesys_search.shared import SharedRedis
+    from tap_genesys_search.shared_redis import SharedRedis
 
 #: Seconds after which the lock of a worker that was killed is another's. Who asks for longer may get a second token,
 #: which does no harm.
@@ -42,7 +42,7 @@ class RedisTokenStore:
     Args:
         shared: Where it is kept.
         client_secret: Of the OAuth client.
-        clock: The one by which :attr:`Token.expires_at` is meant.
+        clock: The one by which :attr:`Token.expires_at` is meant; None: this machine's.
     """
 
     def __init__(self, shared: SharedRedis, client_secret: str, clock: Clock | None = None) -> None:
@@ -83,7 +83,14 @@ class RedisTokenStore:
 
     @contextmanager
     def locked(self, sleep: Callable[[float], None]) -> Iterator[None]:
-        """Hold the lock: once its owner has released it, or it has expired, or after some patience without it."""
+        """Hold the lock for as long as the ``with`` lasts.
+
+        It begins once the lock's owner has released it, or 5 s after the owner took it, as one that was killed never
+        releases it; without the lock after 30 s, or where Redis is gone.
+
+        Args:
+            sleep: Lets so many seconds pass while another has the lock; what it raises goes through.
+        """
         owner = secrets.token_hex(16)
         deadline = self._clock.monotonic() + PATIENCE
         # None: Redis is gone, and so is the lock.

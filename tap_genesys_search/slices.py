@@ -90,8 +90,7 @@ class Pace:
         if question.by is not Ask.TIME:
             return
         if answer.more:
-            stamps = [s for s in (answer.stamps[:1] + answer.stamps[-1:]) if s is not None]
-            span = abs(timestamps.parse(stamps[-1]) - timestamps.parse(stamps[0])) if stamps else 0
+            span = answer.span or 0
         elif question.low > timestamps.BEGIN and question.high < timestamps.END:
             span = question.high - question.low
         if span:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_genesys_search.bookmark import Bookmark
-    from tap_genesys_search.search import SearchRun
+    from tap_genesys_search.search_run import SearchRun
 
 _logger: Final = logging.getLogger("tap-genesys-search.sync")
 
@@ -41,6 +41,7 @@ def sync(
     for page in run.pages():
         bookmark.begin(run.run_start)
         batch, left = _limited(page.batch, left, bookmark.previous)
+        run.leave_out(len(page.batch) - len(batch))
         yield batch
         newest = next((stamp for stamp in reversed(batch.stamps) if stamp is not None), None)
         if newest is not None and bookmark.emitted(timestamps.parse(newest)):

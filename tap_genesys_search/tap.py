@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 from copy import deepcopy
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
@@ -12,9 +14,10 @@ from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
-from tap_genesys_search.configuration import ENVIRONMENT, read_environment, read_file
-from tap_genesys_search.errors import ConfigurationError, StateError
+from tap_genesys_search.configuration import ENVIRONMENT, read_environment, read_file, read_json
+from tap_genesys_search.errors import ConfigurationError, GenesysSearchError, StateError
 from tap_genesys_search.reporting import one_line_errors
+from tap_genesys_search.schema_problems import problems
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, Settings
 from tap_genesys_search.streams import ConversationsStream
 from tap_genesys_search.writer import PageWriter
@@ -68,16 +71,19 @@ class TapGenesysSearch(Tap):
         if parse_env_config and (config is None or isinstance(config, dict)):
             # The SDK would take `.env` from above the folder where it is installed, and a wrong number for a bug.
             config, parse_env_config = (config or {}) | read_environment(), False
+        schema: dict[str, Any] | None = None
         try:
             super().__init__(
                 config=config, parse_env_config=parse_env_config, validate_config=validate_config, **kwargs
             )
         except ConfigValidationError as error:
-            # The SDK's messages show the values that are wrong, and a secret may be among them: ours go first.
-            Settings.from_config(self.config)
-            raise ConfigurationError("; ".join(error.errors), fix=ConfigurationError.cure) from None
+            # Its texts show the values that are wrong, and a secret may be among them. So it is not passed on, not even
+            # as the context of another error.
+            schema = error.schema
         if validate_config:
             Settings.from_config(self.config)
+        if schema is not None:
+            raise ConfigurationError("; ".join(problems(self.config, schema)), fix=ConfigurationError.cure)
         if isinstance(self.message_writer, PageWriter):
             self.message_writer.defer_signals()
 
@@ -109,6 +115,20 @@ class TapGenesysSearch(Tap):
 
     @classmethod
     @override
+    def invoke(cls, *, state: IO[str] | None = None, catalog: IO[str] | None = None, **kwargs: Any) -> None:
+        """Check these files, too, before the SDK reads them.
+
+        Raises:
+            ConfigurationError: One of them is no JSON object (for the state: a StateError), or cannot be read.
+        """
+        super().invoke(
+            state=_checked(state, "state", StateError),
+            catalog=_checked(catalog, "catalog", ConfigurationError),
+            **kwargs,
+        )
+
+    @classmethod
+    @override
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
         return TapCommand(
@@ -119,6 +139,18 @@ class TapGenesysSearch(Tap):
             help=command.help,
             logger=cls.logger,
         )
+
+
+def _checked(file: IO[str] | None, kind: str, otherwise: type[GenesysSearchError]) -> IO[str] | None:
+    if file is None:
+        return None
+    document = read_json(file, kind, otherwise)
+    if isinstance(document, str):
+        # The SDK would take it for the path of another file.
+        message = f"the {kind} file {file.name} holds no JSON object"
+        raise otherwise(message)
+    # A pipe can be read once only.
+    return io.StringIO(json.dumps(document))
 
 
 if __name__ == "__main__":

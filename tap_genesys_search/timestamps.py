@@ -19,6 +19,9 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 END: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND + 1
 BEGIN: Final = -END
 
+#: The first instant that can be written: a day of the year 1 may lie before it by its zone.
+_FIRST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+
 _SHAPE: Final = b"0000-00-00T00:00:00.000Z"
 _DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _HOUR: Final = itemgetter(slice(_SHAPE.index(b":")))
@@ -31,16 +34,21 @@ def parse(text: str) -> int:
     """Turn an ISO 8601 text into milliseconds since 1970, floored; a text without a zone is UTC.
 
     Raises:
-        ValueError: The text is no date or date-time.
+        ValueError: It is no text, no date or date-time, or lies outside the years 1 to 9999 (UTC), so that
+            :func:`write` could not write it.
     """
     try:
         moment = datetime.fromisoformat(text.strip().upper())
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // _MILLISECOND
-    except (ValueError, OverflowError) as error:
+        instant = (moment - _EPOCH) // _MILLISECOND
+    except (ValueError, OverflowError, TypeError, AttributeError) as error:  # the last two: it is no text
         message = f"{text!r} is no ISO 8601 date-time"
         raise ValueError(message) from error
+    if not _FIRST <= instant < END:
+        message = f"{text!r} lies outside the years 1 to 9999 (UTC)"
+        raise ValueError(message)
+    return instant
 
 
 def write(instant: int) -> str:

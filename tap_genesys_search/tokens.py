@@ -45,10 +45,13 @@ def is_lifetime(seconds: object) -> TypeGuard[float]:
 
 
 class TokenStore(Protocol):
-    """Where a token is kept: in memory, or in a place that many workers share."""
+    """Where a token is kept: in memory, or in a place that many workers share.
+
+    A :class:`GenesysAuth` calls it from one thread at a time. What it raises goes through.
+    """
 
     def load(self) -> Token | None:
-        """Return the token that was saved last, if there is one."""
+        """Return the token that was saved last, if there is one; asked for once no other is known that is valid."""
 
     def save(self, token: Token | None) -> None:
         """Keep a token; None: the one that was loaded last has been refused."""
@@ -56,10 +59,16 @@ class TokenStore(Protocol):
 
 @runtime_checkable
 class LockingStore(Protocol):
-    """A store that can also see to it that one worker at a time asks for a token."""
+    """What a :class:`TokenStore` may have as well, so that of many workers one at a time asks for a token."""
 
     def locked(self, sleep: Callable[[float], None]) -> AbstractContextManager[None]:
-        """Hold the lock, once whoever holds it has released it, or has been gone for a while."""
+        """Hold a lock that all workers share for as long as the ``with`` lasts.
+
+        One that was killed never releases it: it must come to an end by itself, or every other worker waits for good.
+
+        Args:
+            sleep: Lets so many seconds pass while another has the lock; what it raises has to go through.
+        """
 
 
 class MemoryTokenStore:

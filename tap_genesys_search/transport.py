@@ -110,6 +110,7 @@ def send(
         Transient: There was no answer, or only a part of one.
         ConfigurationError: The URL or that of a proxy is none.
     """
+    response = None
     try:
         adapter = session.get_adapter(url=request.url or "")
         response = adapter.send(request, stream=True, timeout=timeout, **settings)
@@ -119,7 +120,7 @@ def send(
             response.close()
             raise
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
-        failure = _failure(request.url or "", error, timeout, too_slow)
+        failure = _failure(request.url or "", error, timeout, too_slow, has_begun=response is not None)
         cause = None if "@" in (request.url or "") or _may_show_a_password(error) else error
     else:
         return Reply(response.status_code, response.headers, body)
@@ -137,19 +138,21 @@ _WRONG_URL: Final = (
 #: With a sign in a password that must be written as %2F, say, what comes before it is taken for the host, and quoted.
 _UNREADABLE: Final = urllib3.exceptions.LocationParseError
 _CUT: Final = (http.client.IncompleteRead, urllib3.exceptions.DecodeError)
-_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+_CLOSED: Final = (ConnectionResetError, BrokenPipeError)
+_REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
     (socket.gaierror, "name not known"),
     (ConnectionRefusedError, "refused"),
     (http.client.IncompleteRead, "the body is shorter than announced"),
     (urllib3.exceptions.DecodeError, "its compression is broken"),
-    (ConnectionResetError, "closed without an answer"),
-    (BrokenPipeError, "closed without an answer"),
+    (_CLOSED, "closed without an answer"),
     (TimeoutError, "timed out"),
     (urllib3.exceptions.TimeoutError, "timed out"),
 )
 
 
-def _failure(url: str, error: Exception, timeout: float, too_slow: type[GenesysSearchError]) -> Exception:
+def _failure(
+    url: str, error: Exception, timeout: float, too_slow: type[GenesysSearchError], *, has_begun: bool
+) -> Exception:
     place = place_of(url)
     host = place.partition("/")[0]
     causes = _causes(error)
@@ -160,7 +163,9 @@ def _failure(url: str, error: Exception, timeout: float, too_slow: type[GenesysS
     if slow and not any(isinstance(cause, requests.ConnectTimeout) for cause in causes):
         message = f"no answer from {place} within {timeout:g} s; try again later, or raise request_timeout_seconds"
         return Transient(too_slow(message))
-    if any(isinstance(cause, _CUT) for cause in causes):
+    if has_begun or any(isinstance(cause, _CUT) for cause in causes):
+        if any(isinstance(cause, _CLOSED) for cause in causes):
+            reason = "the connection was closed"
         return Transient(PlatformUnavailableError(f"only a part of an answer came from {place} ({reason})"))
     message = f"no connection to {host}: check base_url and region, or the network ({reason})"
     return Transient(PlatformUnavailableError(message))

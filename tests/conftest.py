@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
 import stat
@@ -59,15 +60,24 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="session")
 def target_postgres(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The target's command, in an environment of its own: what it needs must not meet what the tap needs."""
+    """The target's command, in an environment of its own: what it needs must not meet what the tap needs.
+
+    It takes seconds to make, and again until all in it is compiled, so all of xdist's workers share one.
+    """
     uv = str(Path(sys.executable).with_name("uv"))
-    home = tmp_path_factory.mktemp("target") / "venv"
-    python = home / "bin" / "python"
-    for command in (
-        ["venv", "--python", sys.executable, str(home)],
-        ["pip", "install", "--python", str(python), TARGET],
-    ):
-        subprocess.run([uv, *command], env=environment(), check=True, capture_output=True, timeout=300)
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    home = folder / "target"
+    with (folder / "target.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "complete").exists():
+            for command in (
+                ["venv", "--clear", "--python", sys.executable, str(home)],
+                ["pip", "install", "--python", str(home / "bin" / "python"), TARGET],
+            ):
+                subprocess.run([uv, *command], env=environment(), check=True, capture_output=True, timeout=300)
+            (home / "complete").touch()
     return home / "bin" / "target-postgres"
 
 

@@ -81,16 +81,17 @@ class Timeline(FakeClock):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers POST through the server's ``answer``, and keeps what was asked."""
+    """Answers POST through the server's ``answer``, and keeps what was asked; ``body`` is that of its own request."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Server
+    body: bytes
 
     def do_POST(self) -> None:
         """Read the request, note it and answer."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.asked.append((self.path, dict(self.headers), body))
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append((self.path, dict(self.headers), self.body))
         self.server.answer(self)
 
     def reply(self, status: int = 200, body: bytes = b"", **headers: str) -> None:

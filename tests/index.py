@@ -51,7 +51,9 @@ class Index:
     def answer(self, question: Question, *, total_error: float = 0.0, served_at: int | None = None) -> Answer | None:
         """Return a page, or None where the API would refuse to page so deep."""
         self.searches += 1
-        hits = [(stamp, key) for key, stamp in self.stamps.items() if question.low <= stamp < question.high]
+        # By far the most of what a test over this index does.
+        low, high = question.low, question.high
+        hits = [(stamp, key) for key, stamp in self.stamps.items() if low <= stamp < high]
         if not self.stable_ties:
             self.rng.shuffle(hits)
         if question.by is Ask.NO_ID:

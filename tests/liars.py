@@ -145,7 +145,7 @@ class Liar:
             handler.reply(body=TOKEN)
             return
         self.searches += 1
-        asked = Asked.read(handler.server.asked[-1][2], self.searches)
+        asked = Asked.read(handler.body, self.searches)
         lying = self.lying and (self.lie.brief is None or self.searches <= self.lie.brief)
         page = self._page(asked, self.lie if lying else Lie())
         content = page if isinstance(page, bytes) else json.dumps(page).encode()

@@ -24,7 +24,7 @@ def serving_searches(answer: Callable[[dict[str, Any]], object]) -> Iterator[Ser
         if handler.path == "/oauth/token":
             handler.reply(body=TOKEN)
             return
-        found = answer(json.loads(handler.server.asked[-1][2]))
+        found = answer(json.loads(handler.body))
         handler.reply(body=found if isinstance(found, bytes) else json.dumps(found).encode())
 
     with serving(reply) as server:

@@ -87,13 +87,13 @@ class Done:
     stderr: str
 
 
-def people(*args: str) -> Done:
+def people(*args: str, stdin: str = "") -> Done:
     """Run genesys-search in this process, without a terminal."""
     code = 0
     # The command sets up its log where there is none yet, for the stderr that it finds.
     root = logging.getLogger()
     handlers, root.handlers = root.handlers, []
-    with CliRunner().isolation() as (output, errors, _):
+    with CliRunner().isolation(stdin) as (output, errors, _):
         try:
             main(args)
         except SystemExit as end:

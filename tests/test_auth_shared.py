@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from tap_genesys_search.auth import GenesysAuth
@@ -50,6 +52,19 @@ def test_a_refused_token_is_replaced_once() -> None:
         assert auth.renew("t0ken-1") == "t0ken-2"
         assert auth.get_token() == "t0ken-2"
         assert host.given == 2
+
+
+def test_a_failure_makes_no_token_a_fresh_one() -> None:
+    """Of two who ask for one for their very try the first fails: the second must not get the token that both refuse."""
+    with login(max_retries=0) as (auth, host, _, _clock):
+        auth.get_token()
+        host.fails(503)
+        # Both have begun before the first asks.
+        auth._lock.acquire()  # noqa: SLF001
+        threading.Timer(0.3, auth._lock.release).start()  # noqa: SLF001
+        results = together(auth.fetch, auth.fetch)
+        assert {type(result) for result in results} == {PlatformUnavailableError, str}
+        assert "t0ken-2" in results
 
 
 def test_a_token_for_this_very_try_is_asked_for_after_the_call() -> None:

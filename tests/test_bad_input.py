@@ -71,6 +71,8 @@ SETTINGS = {
     "page size 500": setting("page_size", page_size=500),
     "page size in quotes": setting("page_size", page_size="50"),
     "start date yesterday": setting("start_date", start_date="yesterday"),
+    "start date before the year 1": setting("start_date", start_date="0001-01-01T00:00:00+05:00"),
+    "end date after the year 9999": setting("end_date", end_date="9999-12-31T23:59:59-05:00"),
     "end date that is a number": setting("end_date", end_date=20261005),
     "end before start": setting("end_date", start_date="2026-10-05", end_date="2026-10-04"),
     "end at start": setting("end_date", start_date="2026-10-05", end_date="2026-10-05T00:00:00Z"),
@@ -233,7 +235,7 @@ STATES: dict[str, tuple[object, str]] = {
     "no JSON": ("{bookmarks", "state.*no JSON"),
     "an empty file": ("", "state.*no JSON"),
     "a list": ([], "state"),
-    "a text": ('"yesterday"', "yesterday"),
+    "a text": ('"yesterday"', "state.*no JSON object"),
     "bookmarks in a list": ({"bookmarks": []}, "state"),
     "a stream's state in a list": ({"bookmarks": {"conversations": []}}, "state"),
     "a bookmark that is no date": (

@@ -276,8 +276,23 @@ class TestSource:
         mark.emitted(NOON)
         assert mark.state()["since"] == timestamps.write(NOON - 90 * MINUTE)
 
+    def test_a_hole_is_remembered_once_the_bookmark_lies_behind_it(self) -> None:
+        """So whoever moves start_date back is told of it."""
+        before = {**STATE, "since": timestamps.write(NOON - 90 * MINUTE)}
+        mark = bookmark(before, start_date=NOON + MINUTE)
+        mark.begin(NOON + 5 * MINUTE)
+        assert mark.finished(NOON + 5 * MINUTE)
+        # Nothing was found behind it: the next run can still read what lies between.
+        assert mark.state()["since"] == before["since"]
+        bookmark(mark.state(), start_date=NOON - 90 * MINUTE)
+        mark.emitted(NOON + 2 * MINUTE)
+        assert mark.state()["since"] == timestamps.write(NOON + MINUTE)
+        assert bookmark(mark.state(), start_date=NOON + MINUTE).warning is None
+        with pytest.raises(StateError, match="from which on everything was read"):
+            bookmark(mark.state(), start_date=NOON - 90 * MINUTE)
+
     def test_dropping_the_start_date_is_one_before_since(self) -> None:
-        with pytest.raises(StateError, match="earliest that was ever read"):
+        with pytest.raises(StateError, match="from which on everything was read"):
             bookmark({**STATE, "since": timestamps.write(NOON - 90 * MINUTE)})
 
     def test_a_fingerprint_tells_host_port_client_and_query_and_nothing_else(self) -> None:

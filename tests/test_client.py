@@ -6,113 +6,27 @@ import gzip
 import json
 import logging
 import traceback
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_genesys_search.auth import GenesysAuth
 from tap_genesys_search.client import SearchClient
 from tap_genesys_search.errors import (
-    AuthenticationError,
     ConfigurationError,
     ContractError,
     MissingPermissionError,
     PlatformUnavailableError,
     QueryError,
-    RateLimitError,
     SearchTimeoutError,
 )
 from tap_genesys_search.question import Question
-from tap_genesys_search.rate_limit import RateBudget
-from tests.fakes import START, FakeClock, Server, serving
+from tests.fakes import START
+from tests.stage import PAGE, QUESTION, SECRET, Platform, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.fakes import Handler
-
-SECRET = "s3cr3t-value"
-QUESTION = Question(0, 10**12, size=2)
-PAGE = {
-    "total": 2,
-    "results": [
-        {"id": f"c{n}", "conversationId": f"c{n}", "timestamp": f"2001-01-01T00:00:0{n}.000Z"} for n in range(2)
-    ],
-}
-
-
-def any_token(_: str) -> bool:
-    return True
-
-
-def no_token(_: str) -> bool:
-    return False
-
-
-@dataclass
-class Platform:
-    """Login host and API in one: answers by its script, then with PAGE; accepts the tokens of ``accepts``."""
-
-    script: list[tuple[int, bytes, dict[str, str]] | Callable[[Handler], None]] = field(default_factory=list)
-    tokens: int = 0
-    accepts: Callable[[str], bool] = any_token
-    headers: dict[str, str] = field(default_factory=dict)
-    seen: list[str] = field(default_factory=list)
-
-    def __call__(self, handler: Handler) -> None:
-        if handler.path == "/oauth/token":
-            self.tokens += 1
-            answer = {"access_token": f"t0ken-{self.tokens}", "expires_in": 3600}
-            handler.reply(200, json.dumps(answer).encode())
-            return
-        token = handler.headers["Authorization"].removeprefix("Bearer ")
-        self.seen.append(token)
-        if not self.accepts(token):
-            handler.reply(401, b'{"message":"bad token %s","code":"bad.credentials"}' % token.encode())
-        elif self.script:
-            step = self.script.pop(0)
-            if callable(step):
-                step(handler)
-            else:
-                status, body, headers = step
-                handler.reply(status, body, **headers)
-        else:
-            handler.reply(200, json.dumps(PAGE).encode(), **self.headers)
-
-    def fails(self, status: int, body: bytes = b"", times: int = 1, **headers: str) -> None:
-        self.script += [(status, body, headers)] * times
-
-
-@dataclass
-class Stage:
-    """A client and all that it stands on."""
-
-    client: SearchClient
-    platform: Platform
-    server: Server
-    clock: FakeClock
-    budget: RateBudget
-    auth: GenesysAuth
-
-
-@contextmanager
-def stage(platform: Platform | None = None, **settings: Any) -> Iterator[Stage]:  # noqa: ANN401 - those of SearchClient
-    platform = platform or Platform()
-    clock = FakeClock()
-    budget = RateBudget(60_000, clock)
-    with serving(platform) as server:
-        auth = GenesysAuth("id-1", SECRET, server.url, clock=clock)
-        client = SearchClient(auth, server.url, budget=budget, clock=clock, rng=Random(1), **settings)
-        try:
-            yield Stage(client, platform, server, clock, budget, auth)
-            assert budget._in_flight == 0  # noqa: SLF001 - every slot is given back
-        finally:
-            client.close()
-            auth.close()
 
 
 def test_a_question_is_one_request() -> None:
@@ -230,98 +144,6 @@ def test_a_refusal_is_final(status: int, body: bytes, kind: type[Exception], say
 def test_a_query_that_is_no_text_is_refused() -> None:
     with stage() as on, pytest.raises(QueryError, match="lone surrogate"):
         on.client.ask(QUESTION, "\ud800")
-
-
-def test_a_refused_token_is_renewed() -> None:
-    with stage() as on:
-        on.client.ask(QUESTION, "*")
-        on.platform.accepts = lambda token: token != "t0ken-1"
-        on.client.ask(QUESTION, "*")
-        assert on.platform.seen == ["t0ken-1", "t0ken-1", "t0ken-2"]
-        assert sum(on.clock.sleeps) < 0.1
-
-
-def test_the_token_of_another_thread_that_is_refused_too_is_not_final() -> None:
-    with stage() as on:
-
-        def refused(handler: Handler) -> None:
-            on.auth.renew(on.platform.seen[-1])  # as another thread would, meanwhile
-            handler.reply(401)
-
-        on.platform.script = [refused, refused]
-        on.client.ask(QUESTION, "*")
-        assert on.platform.seen == ["t0ken-1", "t0ken-2", "t0ken-4"]
-
-
-def test_a_fault_after_a_renewal_does_not_cost_another_token() -> None:
-    with stage() as on:
-        on.auth.get_token()
-        on.platform.accepts = lambda token: token != "t0ken-1"
-        on.platform.fails(503, times=2)
-        on.client.ask(QUESTION, "*")
-        assert on.platform.seen == ["t0ken-1", "t0ken-2", "t0ken-2", "t0ken-2"]
-
-
-def test_a_told_wait_for_the_rate_counts_when_the_try_then_fails() -> None:
-    with stage(max_wait_seconds=30) as on:
-        on.platform.fails(503)
-        on.platform.fails(429, Retry_After="20")
-        on.budget.pause(15, "429")
-        with pytest.raises(RateLimitError, match="20 s more; max_wait_seconds is 30"):
-            on.client.ask(QUESTION, "*")
-        assert on.client.stats.told_wait_seconds == pytest.approx(15)
-
-
-def test_a_token_fetched_for_its_very_try_that_is_refused_is_final() -> None:
-    with stage(Platform(accepts=no_token), max_retries=9) as on:
-        with pytest.raises(AuthenticationError, match="just issued") as caught:
-            on.client.ask(QUESTION, "*")
-        assert on.platform.seen == ["t0ken-1", "t0ken-2", "t0ken-3"]
-        assert "t0ken" not in "".join(traceback.format_exception(caught.value))
-
-
-def test_a_token_is_taken_after_the_wait_for_the_rate() -> None:
-    with stage() as on:
-        on.client.ask(QUESTION, "*")
-        on.budget.pause(3590, "429")
-        with pytest.raises(RateLimitError):
-            on.client.ask(QUESTION, "*")
-        on.clock.now += 3580
-        on.client.ask(QUESTION, "*")
-        assert on.platform.seen == ["t0ken-1", "t0ken-2"]
-
-
-def test_a_429_pauses_everyone_and_costs_no_retry() -> None:
-    with stage(max_retries=0) as on:
-        on.platform.fails(429, Retry_After="7")
-        paused: list[float] = []
-
-        def sleep(seconds: float) -> None:
-            if not paused:
-                paused.append(on.budget.acquire(on.clock.sleep, 60))
-                on.budget.release()
-            on.clock.sleep(seconds)
-
-        on.client.ask(QUESTION, "*", sleep)
-        assert paused == [pytest.approx(7, abs=0.01)]
-        stats = on.client.stats
-        assert (stats.throttled_429, stats.retries, stats.told_wait_seconds) == (1, 1, 7)
-        assert on.budget.throttled_lately(on.clock.monotonic()) == 1
-
-
-def test_a_429_without_a_time_is_two_seconds() -> None:
-    with stage() as on:
-        on.platform.fails(429)
-        on.client.ask(QUESTION, "*")
-        assert on.clock.now - START == pytest.approx(2, abs=0.01)
-
-
-def test_waits_beyond_the_limit_end_it() -> None:
-    with stage(max_wait_seconds=30) as on:
-        on.platform.fails(429, Retry_After="20", times=2)
-        with pytest.raises(RateLimitError, match="20 s more; max_wait_seconds is 30"):
-            on.client.ask(QUESTION, "*")
-        assert on.clock.now - START == pytest.approx(20, abs=0.01)
 
 
 def test_the_headers_reach_the_budget() -> None:

@@ -16,7 +16,7 @@ PLACE = "api.example.com/api/v2/search"
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 507, 599, 408])
 def test_faults_are_tried_again(table: dict[int, errors.Policy], status: int) -> None:
     policy = policy_for(status, table)
-    assert policy.action in {Action.RETRY, Action.NARROW}
+    assert policy.action is Action.RETRY
     assert issubclass(policy.error, errors.PlatformUnavailableError)
 
 
@@ -52,6 +52,59 @@ def test_the_login_hosts_words_are_quoted_with_the_id_of_the_header() -> None:
     text = str(describe(401, "login.example.com/oauth/token", {"ININ-Correlation-Id": "c-2"}, body, TOKEN))
     assert "HTTP 401 from login.example.com/oauth/token: invalid_client: authentication failed; contextId c-2" in text
     assert "check client_id and client_secret" in text
+
+
+LOGIN = "login.example.com/oauth/token"
+
+
+@pytest.mark.parametrize("description", ["description", "error_description"])
+@pytest.mark.parametrize(
+    ("error", "kind", "sentence"),
+    [
+        ("invalid_client", errors.AuthenticationError, "the login host does not know the client; check client_id"),
+        ("invalid_scope", errors.MissingPermissionError, "the OAuth client may not have this scope; check scope"),
+        ("unauthorized_client", errors.MissingPermissionError, "the OAuth client may not use client credentials; give"),
+        ("unsupported_grant_type", errors.ConfigurationError, "the login host does not offer the grant type client"),
+        ("invalid_request", errors.AuthenticationError, "the login host rejects the request for a token; check"),
+        ("invalid_grant", errors.AuthenticationError, "the login host rejects the request for a token; check"),
+    ],
+)
+def test_a_400_of_the_login_host_says_what_it_names(
+    error: str, kind: type[errors.GenesysSearchError], sentence: str, description: str
+) -> None:
+    """The names are those of RFC 6749, section 5.2; the words come under one of two."""
+    body = json.dumps({"error": error, description: "as it says"}).encode()
+    found = describe(400, LOGIN, {}, body, TOKEN)
+    assert type(found) is kind
+    assert str(found).startswith(sentence)
+    assert str(found).endswith(f"(HTTP 400 from {LOGIN}: {error}: as it says)")
+    assert f"; {found.fix} (HTTP" in str(found)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"error": ["invalid_scope"]}', b'{"message": "invalid_scope"}'])
+def test_a_400_of_the_login_host_that_names_nothing_claims_nothing(body: bytes) -> None:
+    found = describe(400, LOGIN, {}, body, TOKEN)
+    assert type(found) is errors.AuthenticationError
+    assert str(found).startswith("the login host rejects the request for a token; check client_id, region, auth_method")
+
+
+def test_only_the_login_host_is_read_so() -> None:
+    found = describe(400, PLACE, {}, b'{"error": "invalid_scope", "description": "no"}', SEARCH)
+    assert type(found) is errors.QueryError
+
+
+@pytest.mark.parametrize("table", [SEARCH, TOKEN])
+@pytest.mark.parametrize("body", [b"", b"<html><b>Forbidden</b></html>", b'{"message": "Forbidden"}', b"[]"])
+def test_a_403_that_is_not_the_platforms_does_not_pretend_to_name_a_permission(
+    table: dict[int, errors.Policy], body: bytes
+) -> None:
+    found = describe(403, PLACE, {}, body, table)
+    assert type(found) is errors.MissingPermissionError
+    assert str(found).startswith("access is refused, and no permission is named; check any proxy in between, then the ")
+    assert found.fix.startswith("check any proxy in between")
+    assert "named here" not in str(found)
+    named = describe(403, PLACE, {}, b'{"code": "missing.permissions", "message": "search:query"}', table)
+    assert "proxy" not in f"{named} {named.fix}"
 
 
 @pytest.mark.parametrize(

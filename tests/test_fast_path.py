@@ -188,10 +188,12 @@ def test_both_paths_say_the_same(
     )
 
 
-def test_the_plain_run_is_fast(api: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["INCREMENTAL", "FULL_TABLE"])
+def test_the_plain_run_is_fast(api: SandboxServer, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """One turn of the SDK's loop for a page; without this the test above would compare a path with itself."""
     tap = TapGenesysSearch(config=config(api))
     stream = tap.streams["conversations"]
+    stream.forced_replication_method = method
     turns = 0
     original = stream._write_record_message  # noqa: SLF001
 

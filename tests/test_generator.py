@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,15 @@ import pytest
 
 from tap_genesys_search import (
     AuthenticationError,
-    ConfigurationError,
     ContractError,
     ConversationSearchClient,
     GenesysAuth,
     GenesysSearchError,
+    Glimpse,
     MissingPermissionError,
     PlatformUnavailableError,
     QueryError,
+    RateBudget,
     RateLimitError,
 )
 from tap_genesys_search.clock import SystemClock
@@ -299,24 +301,6 @@ def test_what_was_read_before_an_error_is_given(clock: ManualClock) -> None:
         assert stamps == sorted(truth(server).values(), reverse=True)[: len(stamps)]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "names"),
-    [
-        ({"max_results": -1}, "max_results"),
-        ({"start": "yesterday"}, "start"),
-        ({"end": "2026-13-01"}, "end"),
-        ({"start": "2026-10-05", "end": "2026-10-05"}, "end must be after start"),
-    ],
-)
-def test_wrong_arguments_are_refused_at_the_call(clock: ManualClock, arguments: dict[str, Any], names: str) -> None:
-    auth = GenesysAuth(CLIENT, SECRET, "http://127.0.0.1:9")
-    with (
-        ConversationSearchClient(auth, "http://127.0.0.1:9", clock=ClockOf(clock)) as client,
-        pytest.raises(ConfigurationError, match=names),
-    ):
-        client.stream_conversations(**arguments)
-
-
 # Memory
 
 _READ = """
@@ -352,4 +336,24 @@ def test_waiting_for_the_rate_limit_can_be_left(clock: ManualClock) -> None:
         conversations.close()
         # The next search would be due in half a minute; a thread that waited for it would still be here.
         assert workers() == []
+        client.close()
+
+
+def test_clients_may_share_a_rate_limit() -> None:
+    """By themselves they would keep a pace each; the clock of both is the machine's."""
+    with SandboxServer(day(10)) as server:
+        budget = RateBudget(600)
+        auth = GenesysAuth(CLIENT, SECRET, server.base_url)
+        clients = [ConversationSearchClient(auth, server.base_url, budget=budget) for _ in range(2)]
+        assert clients[0].budget is clients[1].budget
+        begun = time.monotonic()
+        for client in clients * 4:
+            glimpse = client.glimpse()
+        took = time.monotonic() - begun
+        assert server.stats["searches"] == 8
+        newest = max(truth(server).values())
+    # A tenth of a second between each two.
+    assert took > 0.6
+    assert glimpse == Glimpse(glimpse.total, newest)
+    for client in clients:
         client.close()

@@ -1,8 +1,12 @@
-"""Who may import whom: data flows one way, and nothing imports upward."""
+"""Who may import whom: data flows one way, and nothing imports upward.
+
+After a change of the layers: ``UPDATE_SNAPSHOTS=1 uv run pytest -n 0 tests/test_layers.py`` draws them again.
+"""
 
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from functools import cache
@@ -20,11 +24,23 @@ ROOT = Path(tap_genesys_search.__file__).parent
 #: From the bottom up: at run time a module imports only from the layers below its own. A new module belongs in here.
 LAYERS = (
     {"errors", "clock", "timestamps", "regions", "lucene", "redis_url", "tokens"},
-    {"records", "question", "bookmark", "retry", "rate_limit", "settings", "reporting", "writer", "shared"},
-    {"instant", "slices", "transport", "configuration", "shared_budget", "shared_tokens", "progress_bar"},
+    {"records", "question", "bookmark", "retry", "rate_limit", "settings", "reporting", "writer", "shared_redis"},
+    {
+        "token_reading",
+        "slices",
+        "arguments",
+        "empty_pages",
+        "transport",
+        "configuration",
+        "schema_problems",
+        "shared_budget",
+        "shared_tokens",
+        "progress_bar",
+    },
     {"pagination"},
     {"reading", "paginator", "auth", "progress", "workers", "audit_rows"},
     {"client", "audit", "explain", "plan"},
+    {"search_run"},
     {"search", "audit_report", "doctor"},
     {"sync"},
     {
@@ -52,7 +68,9 @@ PURE = (
     "records",
     "bookmark",
     "question",
-    "instant",
+    "arguments",
+    "empty_pages",
+    "token_reading",
     "slices",
     "pagination",
     "reading",
@@ -71,15 +89,26 @@ IMPURE = {
 }
 
 #: What speaks HTTP knows no slices.
-SPEAKS_HTTP = ("client", "auth", "retry", "transport", "rate_limit", "shared", "shared_budget", "shared_tokens")
-KNOWS_SLICES = {"instant", "slices", "pagination", "paginator", "reading", "workers", "search", "bookmark", "sync"}
+SPEAKS_HTTP = ("client", "auth", "retry", "transport", "rate_limit", "shared_redis", "shared_budget", "shared_tokens")
+KNOWS_SLICES = {
+    "token_reading",
+    "slices",
+    "pagination",
+    "paginator",
+    "reading",
+    "workers",
+    "search",
+    "search_run",
+    "bookmark",
+    "sync",
+}
 
 #: Singer's side, and where settings come from: all that may know the SDK.
-KNOWS_SINGER = {"tap", "streams", "paginator", "writer", "settings", "configuration"}
+KNOWS_SINGER = {"tap", "streams", "paginator", "writer", "settings", "configuration", "schema_problems"}
 KNOWS_REQUESTS = {"client", "auth", "transport", "paginator", "streams", "demo"}
-KNOWS_THREADS = {"client", "auth", "progress", "progress_bar", "rate_limit", "shared", "workers", "writer"}
-KNOWS_REDIS = {"shared"}
-KNOWS_CIPHERS = {"shared", "shared_tokens"}
+KNOWS_THREADS = {"client", "auth", "progress", "progress_bar", "rate_limit", "shared_redis", "workers", "writer"}
+KNOWS_REDIS = {"shared_redis"}
+KNOWS_CIPHERS = {"shared_redis", "shared_tokens"}
 
 
 class Import(NamedTuple):
@@ -192,6 +221,31 @@ def test_the_tap_knows_nothing_of_the_sandbox() -> None:
         if any(f"{PACKAGE}.sandbox" in text for text in texts):
             naming.add(name)
     assert naming <= {"cli", "demo"}
+
+
+def picture() -> str:
+    """Draw who stands above whom."""
+    lines = []
+    for names in reversed(LAYERS):
+        line = ""
+        for word in sorted(f"{name}*" if name in PURE else name for name in names):
+            if len(line) + len(word) > 76:
+                lines.append(line)
+                line = ""
+            line += f"  {word}"
+        lines += [line, "─" * 80]
+    return "```\n" + "\n".join(lines[:-1]) + "\n```\n"
+
+
+def test_the_picture_of_the_house_is_true() -> None:
+    page = Path(__file__).parents[1] / "CONTRIBUTING.md"
+    begin, end = "<!-- layers -->\n", "<!-- /layers -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    shown, after = rest.split(end)
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        page.write_text(before + begin + picture() + end + after, encoding="utf-8")
+        return
+    assert shown == picture()
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -79,7 +79,7 @@ def test_what_is_ahead(told: Told, caplog: pytest.LogCaptureFixture) -> None:
 def test_what_is_ahead_without_a_total(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         told.log.started(timestamps.BEGIN, timestamps.END)
-    assert "no total" in caplog.text
+    assert "how many is not known" in caplog.text
 
 
 # On the way

@@ -1,31 +1,28 @@
-"""What stands around the code: workflows, forms, community files. Nothing in it may point to what is not there.
-
-After a change of the layers: ``UPDATE_SNAPSHOTS=1 uv run pytest -n 0 tests/test_project.py`` draws them again.
-"""
+"""What stands around the code: workflows, forms, community files. Nothing in it may point to what is not there."""
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tap_genesys_search.cli import group
-from tests.test_layers import LAYERS, PURE
+from tests.blocks import ROOT
+from tests.pages import OPEN
 
-ROOT = Path(__file__).resolve().parents[1]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), GITHUB / "pull_request_template.md"]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSION: str = PYPROJECT["project"]["version"]
 NOTES = GITHUB / "scripts" / "release_notes.py"
@@ -182,7 +179,7 @@ def test_forms_ask_for_what_tells_most(name: str, words: list[str]) -> None:
     assert [word for word in words if word not in text] == []
 
 
-@pytest.mark.parametrize("path", [*PAGES, *FORMS], ids=where)
+@pytest.mark.parametrize("path", [*OPEN, *FORMS], ids=where)
 def test_commands_that_are_named_exist(path: Path) -> None:
     named = set(re.findall(r"(?:[`$/]|uv run )\s*genesys-search ([a-z]+)\b", path.read_text(encoding="utf-8")))
     assert named <= set(group.list_commands(None))  # type: ignore[arg-type]
@@ -191,72 +188,11 @@ def test_commands_that_are_named_exist(path: Path) -> None:
 # Pages
 
 
-def anchors(text: str) -> set[str]:
-    """What GitHub makes of the headings."""
-    plain = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    headings = re.findall(r"^#+ (.+)$", plain, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def leads_nowhere(page: Path, target: str) -> bool:
-    """Whether a link to a file, or to a heading in it, is broken."""
-    name, _, anchor = target.partition("#")
-    file = page.parent / name if name else page
-    return not file.exists() or bool(anchor and anchor not in anchors(file.read_text(encoding="utf-8")))
-
-
-@pytest.mark.parametrize("path", PAGES, ids=where)
-def test_links_lead_somewhere(path: Path) -> None:
-    # Titles may be broken over two lines, addresses are not.
-    targets = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
-    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
-    assert [target for target in local if leads_nowhere(path, target)] == []
-
-
-@pytest.mark.parametrize(
-    ("target", "broken"),
-    [
-        ("README.md", False),
-        ("README.md#two-commands", False),
-        ("docs/on-call.md#genesys-search-doctor", False),
-        ("#two-commands", False),
-        ("README.md#three-commands", True),
-        ("NOTHING.md", True),
-    ],
-)
-def test_a_broken_link_is_found(target: str, broken: bool) -> None:  # noqa: FBT001
-    assert leads_nowhere(ROOT / "README.md", target) is broken
-
-
 @pytest.mark.parametrize(("name", "least"), [("CONTRIBUTING.md", 30), ("SECURITY.md", 1)])
 def test_files_that_are_named_exist(name: str, least: int) -> None:
     named = re.findall(r"`((?:tap_genesys_search|tests|orchestrate)/[\w./]*|[\w-]+\.(?:toml|yml))`", read(name))
     assert len(named) >= least
     assert [path for path in named if not any((base / path).exists() for base in (ROOT, GITHUB / "workflows"))] == []
-
-
-def layers() -> str:
-    """Draw who stands above whom."""
-    lines = []
-    for names in reversed(LAYERS):
-        line = ""
-        for word in sorted(f"{name}*" if name in PURE else name for name in names):
-            if len(line) + len(word) > 76:
-                lines.append(line)
-                line = ""
-            line += f"  {word}"
-        lines += [line, "─" * 80]
-    return "```\n" + "\n".join(lines[:-1]) + "\n```\n"
-
-
-def test_the_picture_of_the_house_is_true() -> None:
-    begin, end = "<!-- layers -->\n", "<!-- /layers -->"
-    before, rest = read("CONTRIBUTING.md").split(begin)
-    shown, after = rest.split(end)
-    if os.environ.get("UPDATE_SNAPSHOTS"):
-        (ROOT / "CONTRIBUTING.md").write_text(before + begin + layers() + end + after, encoding="utf-8")
-        return
-    assert shown == layers()
 
 
 # Versions and releases

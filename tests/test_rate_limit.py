@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,51 +12,10 @@ import pytest
 from tap_genesys_search.errors import RateLimitError
 from tap_genesys_search.rate_limit import RateBudget
 from tests.fakes import START, FakeClock, Timeline
+from tests.limits import Platform, headers, most_in_a_second
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def headers(count: object, allowed: object, reset: object) -> dict[str, str]:
-    return {
-        "inin-ratelimit-count": str(count),
-        "inin-ratelimit-allowed": str(allowed),
-        "inin-ratelimit-reset": str(reset),
-    }
-
-
-@dataclass
-class Platform:
-    """A fixed window, as the platform keeps it: counts everything, refuses what is too much."""
-
-    clock: FakeClock
-    allowed: int = 300
-    length: float = 60.0
-    offset: float = 0.0
-    rounding: Callable[[float], float] = float
-    tells: bool = True
-    #: How many requests another client sends at the start of each window.
-    others: int = 0
-    counts: Counter[int] = field(default_factory=Counter)
-    served: Counter[int] = field(default_factory=Counter)
-    refused: Counter[int] = field(default_factory=Counter)
-    times: list[float] = field(default_factory=list)
-
-    def hit(self) -> tuple[int, dict[str, str]]:
-        """Take one request; return the status and the headers."""
-        now = self.clock.monotonic() + self.offset
-        window = math.floor(now / self.length)
-        if window not in self.counts:
-            self.counts[window] = self.others
-        self.counts[window] += 1
-        self.times.append(now)
-        reset = self.rounding((window + 1) * self.length - now)
-        told = headers(self.counts[window], self.allowed, reset) if self.tells else {}
-        if self.counts[window] > self.allowed:
-            self.refused[window] += 1
-            return 429, {**told, "Retry-After": str(max(1, math.ceil(reset)))}
-        self.served[window] += 1
-        return 200, told
 
 
 def work(platform: Platform, budget: RateBudget, seconds: float, workers: int = 8, latency: float = 0.1) -> None:
@@ -78,16 +35,6 @@ def work(platform: Platform, budget: RateBudget, seconds: float, workers: int = 
             budget.release()
 
     clock.run(*[worker] * workers)
-
-
-def most_in_a_second(times: list[float]) -> int:
-    times = sorted(times)
-    first = most = 0
-    for last, moment in enumerate(times):
-        while times[first] <= moment - 1 + 1e-6:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 @pytest.mark.parametrize("per_minute", [300, 6000])

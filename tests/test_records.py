@@ -54,6 +54,21 @@ class TestEnvelope:
             parse(f'{{"results":[],"nextPage":{token}}}'.encode())
 
     @pytest.mark.parametrize(
+        ("stamps", "span"),
+        [
+            ([], None),
+            ([None, STAMP, None], None),
+            ([STAMP], 0),
+            (["2026-10-03T08:15:02.417Z", None, "2026-10-03T08:15:03.420Z"], 1_003),
+            (["2026-10-03T08:15:03.420Z", "2026-10-03T08:15:02.417Z"], 1_003),
+            ([None, "2026-10-03T08:15:03.420Z"], 0),
+        ],
+    )
+    def test_its_span_lies_between_its_first_and_its_last(self, stamps: list[str | None], span: int | None) -> None:
+        results = [{"id": str(number), "timestamp": stamp} for number, stamp in enumerate(stamps)]
+        assert parse(json.dumps({"results": results}).encode()).span == span
+
+    @pytest.mark.parametrize(
         ("total", "told"),
         [("0", 0), ("5", 5), ("-1", None), ("null", None), ('"5"', None), ("true", None), ("1.5", None), ("{}", None)],
     )

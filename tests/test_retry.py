@@ -22,11 +22,15 @@ from tap_genesys_search.errors import (
     SearchTimeoutError,
 )
 from tap_genesys_search.retry import Retrier, Signal, Throttled, Transient, Unauthorized, parse_retry_after
+from tap_genesys_search.shared_budget import RedisBudget
+from tap_genesys_search.shared_redis import SharedRedis
 from tap_genesys_search.transport import Reply, new_session, refusal, send, settings_for
 from tests.fakes import START, FakeClock, Handler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.valkey import Valkey
 
 
 class Script:
@@ -114,12 +118,6 @@ def test_refusals_are_counted_for_the_next_try_and_cost_no_wait() -> None:
     assert clock.sleeps == []
 
 
-def test_refusals_without_end_end() -> None:
-    script = Script(*[Unauthorized(AuthenticationError("no")) for _ in range(100)])
-    with pytest.raises(AuthenticationError):
-        Retrier().call(script, sleep=FakeClock().sleep)
-
-
 def test_any_other_error_ends_the_tries() -> None:
     def attempt(refused: int, wait_left: float) -> None:
         message = f"{refused} {wait_left}"
@@ -166,10 +164,30 @@ def test_long_waits_are_logged(caplog: pytest.LogCaptureFixture) -> None:
         ("Tue, 14 Nov 2023 22:13:50 -0000", 30),
         ("Tue, 14 Nov 2023 20:00:00 GMT", 0),
         ("Tue, 99 Nov 2023 20:00:00 GMT", 2),
+        # No longer than a day: what tells of more is seconds since 1970, or a slip.
+        ("86400", 86_400),
+        ("1795000000", 86_400),
+        ("9" * 22, 86_400),
+        ("9" * 999, 86_400),
+        ("Fri, 14 Nov 2053 22:13:50 GMT", 86_400),
     ],
 )
 def test_retry_after(value: str | None, seconds: float) -> None:
     assert parse_retry_after(value, START) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("told", ["1795000000", "9" * 22])
+def test_a_wait_without_sense_stops_other_workers_for_a_day_at_most(
+    redis: Valkey, caplog: pytest.LogCaptureFixture, told: str
+) -> None:
+    signal = refusal(Reply(429, {"Retry-After": told}, b""), "api.example.com", SEARCH, now=START)
+    assert isinstance(signal, Throttled)
+    url = "https://api.example.com"
+    RedisBudget(SharedRedis(redis.url, url, "me"), 300).pause(signal.seconds, "too many")
+    assert 86_000_000 < redis.left("pause") <= 86_400_000
+    with pytest.raises(RateLimitError, match=r"asks to wait 86\d{3} s more \(too many\)"):
+        RedisBudget(SharedRedis(redis.url, url, "me"), 300).acquire(FakeClock().sleep, 600)
+    assert "is gone" not in caplog.text
 
 
 def test_a_date_to_retry_after_is_relative_to_the_answers_own() -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import subprocess
 import sys
-import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from singer_sdk.logging import StructuredFormatter
 
 from tap_genesys_search import ConfigurationError, ConversationSearchClient, GenesysAuth, GenesysSearchError, Token
 from tap_genesys_search.cli import group
@@ -24,13 +20,15 @@ from tap_genesys_search.settings import Settings
 from tap_genesys_search.tap import TapGenesysSearch
 from tap_genesys_search.transport import Reply
 from tests.helpers import CLIENT, FAST, SECRET, Run, Tap, check_hidden, config_for, environment, secrets_of
+from tests.logs import logged
+from tests.sandbox.api import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 DEBUG = {"LOGLEVEL": "DEBUG"}
-HASTY: dict[str, object] = {"max_retries": 1, "request_timeout_seconds": 1, "max_wait_seconds": 2, "page_size": 50}
+HASTY: dict[str, object] = {"max_retries": 1, "request_timeout_seconds": 1, "max_wait_seconds": 1, "page_size": 50}
 PASSWORD = "passw0rd"
 
 #: All that a user can turn on by the SDK's logging configuration; the structured form tells of contexts, too.
@@ -181,26 +179,34 @@ def test_the_password_of_a_setting_is_not_shown(talkative: Callable[..., tuple[R
     for url in URLS:
         with pytest.raises(ConfigurationError, match=setting) as caught:
             Settings.from_config({"client_id": CLIENT, "client_secret": SECRET, setting: url})
-        check_hidden([PASSWORD, SECRET], everything(caught.value))
+        check_hidden([PASSWORD, SECRET], logged(caught.value))
+
+
+def test_a_setting_of_the_sdk_does_not_show_its_value(talkative: Callable[..., tuple[Run, str]]) -> None:
+    """JSON in quotes, as it is in .env but must not be in a file."""
+    client = {"client_id": CLIENT, "client_secret": SECRET}
+    run, log = talkative({**client, "stream_map_config": json.dumps({"hash_seed": PASSWORD})})
+    assert run.code == 78
+    assert run.critical[0].endswith("| stream_map_config must be an object or null")
+    check_hidden([PASSWORD], run.stderr, run.stdout, log)
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps")
 def test_arguments_show_nothing_secret(tap: Tap) -> None:
     """Neither those of the tap while it runs, nor any that its commands would take."""
-    with SandboxServer(WorldConfig(conversations=10), Faults(latency_ms=60_000)) as server:
-        with tap.start(config_for(server)) as process:
-            deadline = time.monotonic() + 60
-            while server.stats["token_requests"] == 0 and time.monotonic() < deadline:
-                time.sleep(0.05)
-            shown = subprocess.run(
-                ["ps", "-A", "-o", "ppid=,pid=,args="],  # noqa: S607 - wherever it is
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout.splitlines()
-            process.kill()
-            process.communicate()
-        assert server.stats["token_requests"]
+    with (
+        SandboxServer(WorldConfig(conversations=10), Faults(latency_ms=60_000)) as server,
+        tap.start(config_for(server)) as process,
+    ):
+        until(lambda: server.stats["token_requests"] > 0, seconds=60)
+        shown = subprocess.run(
+            ["ps", "-A", "-o", "ppid=,pid=,args="],  # noqa: S607 - wherever it is
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        process.kill()
+        process.communicate()
     own = [line for line in shown if str(process.pid) in line.split()[:2]]
     assert own
     assert any("tap_genesys_search" in line for line in own)
@@ -217,19 +223,6 @@ def test_arguments_show_nothing_secret(tap: Tap) -> None:
 # In Python
 
 
-def everything(error: BaseException) -> str:
-    """All that logs make of an error, in the forms of the standard library and of the SDK."""
-    info = (type(error), error, error.__traceback__)
-    record = logging.LogRecord("test", logging.ERROR, __file__, 1, "%s %r", (error, error), info)
-    found = [StructuredFormatter().format(record), logging.Formatter().format(record)]
-    seen: list[BaseException] = [error]
-    for each in seen:
-        behind = (each.__cause__, each.__context__, *each.args)
-        seen += [other for other in behind if isinstance(other, BaseException) and other not in seen]
-        found.append("".join(traceback.format_exception(each)))
-    return "\n".join(found)
-
-
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_an_exception_does_not_show_the_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     for name in ("NO_PROXY", "no_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
@@ -239,7 +232,7 @@ def test_an_exception_does_not_show_the_password_of_a_proxy(monkeypatch: pytest.
     auth = GenesysAuth(CLIENT, SECRET, url, max_retries=0)
     with ConversationSearchClient(auth, url) as client, pytest.raises(GenesysSearchError) as caught:
         next(client.stream_conversations())
-    check_hidden([PASSWORD, SECRET], everything(caught.value), repr(client), repr(auth))
+    check_hidden([PASSWORD, SECRET], logged(caught.value), repr(client), repr(auth))
 
 
 # The last is read as port 9 of this machine, and a path.
@@ -249,14 +242,14 @@ def test_an_exception_does_not_show_the_password_of_an_address(url: str) -> None
     try:
         auth = GenesysAuth(CLIENT, SECRET, url, max_retries=0)
     except GenesysSearchError as error:
-        texts.append(everything(error))
+        texts.append(logged(error))
         auth = GenesysAuth(CLIENT, SECRET, "http://127.0.0.1:9", max_retries=0)
     try:
         with ConversationSearchClient(auth, url, max_retries=0) as client:
             texts.append(f"{client!r} {client.http!r} {auth!r}")
             next(client.stream_conversations())
     except GenesysSearchError as error:
-        texts.append(everything(error))
+        texts.append(logged(error))
     assert texts
     check_hidden([PASSWORD, SECRET], *texts)
 
@@ -269,8 +262,8 @@ def test_an_exception_shows_nothing_secret(name: str) -> None:
         with ConversationSearchClient(auth, server.base_url, **limits) as client:
             with pytest.raises(GenesysSearchError) as caught:
                 list(client.stream_conversations(newest_first=False))
-            check_hidden(secrets_of(), everything(caught.value), repr(client), repr(client.http))
-            unknown_to(server, everything(caught.value))
+            check_hidden(secrets_of(), logged(caught.value), repr(client), repr(client.http))
+            unknown_to(server, logged(caught.value))
 
 
 def test_what_holds_a_secret_does_not_show_it() -> None:

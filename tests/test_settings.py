@@ -185,7 +185,9 @@ def test_dates(text: str, instant: int) -> None:
     assert settings(end_date=text).end == instant
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "2026", "01.10.2026", "1760000000"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-13-01", "2026", "01.10.2026", "1760000000", "0001-01-01T00:00+05:00"]
+)
 @pytest.mark.parametrize("name", ["start_date", "end_date"])
 def test_what_is_no_date(name: str, text: str) -> None:
     """The message shows one."""

@@ -13,11 +13,11 @@ import pytest
 
 from tap_genesys_search.clock import SystemClock
 from tap_genesys_search.errors import RateLimitError
-from tap_genesys_search.shared import _HEAD, SharedRedis
 from tap_genesys_search.shared_budget import HORIZON, LEASE, RedisBudget
+from tap_genesys_search.shared_redis import _HEAD, SharedRedis
 from tests.fakes import FakeClock, Timeline
 from tests.helpers import environment
-from tests.test_rate_limit import Platform, headers, most_in_a_second
+from tests.limits import Platform, headers, most_in_a_second
 from tests.valkey import Valkey, valkey
 
 API, CLIENT = "https://api.example.com", "id-1"

@@ -20,10 +20,11 @@ from tap_genesys_search import ConfigurationError, GenesysSearchError, PlatformU
 from tap_genesys_search.redis_url import checked, place_of
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
 from tap_genesys_search.settings import Settings
-from tap_genesys_search.shared import LOOK_AGAIN
+from tap_genesys_search.shared_redis import LOOK_AGAIN
 from tests.fakes import FakeClock
 from tests.helpers import CLIENT, SECRET, Nursery, Run, Tap, check_hidden, config_for, truth
-from tests.test_secrets import everything
+from tests.logs import logged
+from tests.sandbox.api import until
 from tests.valkey import Valkey, certificates, free_port, tls_proxy, valkey
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def test_wrong_urls(url: str, said: str) -> None:
     ):
         with pytest.raises(ConfigurationError, match=f"redis_url {said}") as caught:
             make()
-        check_hidden([PASSWORD, SECRET], everything(caught.value))
+        check_hidden([PASSWORD, SECRET], logged(caught.value))
 
 
 # Reaching it
@@ -152,7 +153,7 @@ def problem(error: type[GenesysSearchError], url: str, said: str) -> None:
     assert type(caught.value) is error
     assert caught.value.fix
     assert "\n" not in str(caught.value)
-    check_hidden([PASSWORD], everything(caught.value))
+    check_hidden([PASSWORD], logged(caught.value))
 
 
 def test_nobody_there() -> None:
@@ -255,9 +256,7 @@ def break_after(platform: SandboxServer, searches: int, break_it: Any) -> thread
     """Break something once so many searches have been asked."""
 
     def watch() -> None:
-        deadline = time.monotonic() + 60
-        while platform.stats["searches"] < searches and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: platform.stats["searches"] >= searches, seconds=60)
         break_it()
 
     thread = threading.Thread(target=watch)
@@ -340,9 +339,7 @@ def test_a_tap_killed_while_it_asks_for_the_token_keeps_the_next_for_seconds_onl
     with SandboxServer(WorldConfig(conversations=50), Faults(latency_ms=60_000)) as platform:
         config = shared_config(platform, redis)
         with tap.start(config) as process:
-            deadline = time.monotonic() + 60
-            while platform.stats["token_requests"] == 0 and time.monotonic() < deadline:
-                time.sleep(0.02)
+            until(lambda: platform.stats["token_requests"] > 0, seconds=60)
             assert redis.left("lock") > 0
             process.kill()
             process.communicate()

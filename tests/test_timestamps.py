@@ -39,6 +39,26 @@ def test_every_form_becomes_one(text: str, written: str) -> None:
     assert timestamps.write(timestamps.parse(text)) == written
 
 
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+05:00", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-05:00"]
+)
+def test_what_could_not_be_written_is_not_read(text: str) -> None:
+    """Its zone carries it out of the calendar."""
+    with pytest.raises(ValueError, match="lies outside the years 1 to 9999"):
+        timestamps.parse(text)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T05:00:00+05:00", "9999-12-31T18:59:59.9999-05:00"])
+def test_the_ends_of_the_calendar_are_read(text: str) -> None:
+    assert timestamps.write(timestamps.parse(text))[:10] == text[:10]
+
+
+@pytest.mark.parametrize("value", [None, 5, True, b"2026-10-03", ["2026-10-03"]])
+def test_what_is_no_text_is_refused_like_any_other(value: object) -> None:
+    with pytest.raises(ValueError, match="no ISO 8601 date-time"):
+        timestamps.parse(value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "2026-02-30", "2026-10-03T25:00Z", "1759479302417"])
 def test_what_is_no_date_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no ISO 8601 date-time"):

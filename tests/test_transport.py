@@ -5,19 +5,25 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import struct
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
+from tap_genesys_search.retry import Transient
 from tap_genesys_search.transport import _bounded, new_session, send, settings_for
+from tests.fakes import serving
 from tests.valkey import certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.fakes import Handler
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BODY = b'{"query": "*"}'
@@ -115,3 +121,22 @@ def test_other_settings_for_the_same_address_are_another_pool(tmp_path: Path) ->
             for verify in (str(authority), True)
         }
     assert len(pools) == 2
+
+
+def test_a_reset_in_the_middle_of_a_body_is_no_missing_connection() -> None:
+    """Status and a part have come: it is not base_url that is wrong."""
+
+    def answer(handler: Handler) -> None:
+        handler.reply(200, b"x" * 2000, Content_Length="50000")
+        handler.wfile.flush()
+        # A reset takes away what has not been read yet: let the head be read.
+        time.sleep(0.2)
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.close_connection = True
+        handler.connection.close()
+
+    with serving(answer) as server, pytest.raises(Transient) as caught:
+        asking(new_session(), f"{server.url}/api/v2/search")
+    line = str(caught.value.error)
+    assert line.startswith("only a part of an answer came from 127.0.0.1")
+    assert line.endswith("(the connection was closed)")

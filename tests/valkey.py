@@ -62,7 +62,9 @@ class Valkey:
         listening = threading.Event()
 
         def watch() -> None:
-            with self.client.monitor() as monitor:  # type: ignore[no-untyped-call]
+            # However long nothing comes.
+            patient = redis.Redis.from_url(self.url, protocol=2, socket_timeout=None)
+            with patient, patient.monitor() as monitor:  # type: ignore[no-untyped-call]
                 listening.set()
                 for each in monitor.listen():
                     words = each["command"].split()

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import DAG, BaseOperator, Connection, Param, Variable
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
-from genesys_search_runs import Config, Failure, Meltano, bookmark_of, refuse, seam, variables, windows, write
+from genesys_search_backfill import bookmark_of, rejoin, seam, windows, write
+from genesys_search_config import BUSY, Config, Failure, refuse, variables
+from genesys_search_meltano import Meltano
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +40,14 @@ REREAD_SCHEDULE = "30 2 * * *"
 
 #: After 2, 4 and 8 minutes: Meltano takes a run whose worker has died for alive for five.
 RETRIES = {"retries": 3, "retry_delay": timedelta(minutes=2), "retry_exponential_backoff": 2.0}
+#: A task that hangs is ended, and tried again from the last state.
+TIMEOUT = timedelta(hours=6)
+
+#: Who is told where the configuration, which names them else, is what can't be read: the same JSON as its `notify`.
+NOTIFY: list[dict[str, Any]] = []
+
+#: The Variable that holds what the seam has made of the sync's state, until a sync has gone on from it.
+HANDOVER = f"{NAME}_handover"
 
 _logger = logging.getLogger(__name__)
 
@@ -88,7 +98,7 @@ def notify(context: Context) -> None:
         notifiers = read_config().notify
     except Failure:
         # It is what the task has failed with.
-        return
+        notifiers = NOTIFY
     for notifier in notifiers:
         arguments = dict(notifier)
         module, _, name = arguments.pop("class").rpartition(".")
@@ -128,15 +138,30 @@ class Sync(Step):
 
     def work(self, context: Context, config: Config, meltano: Meltano) -> None:  # noqa: ARG002
         """Run the pipe."""
-        meltano.run()
+        handover = Variable.get(HANDOVER, default=None, deserialize_json=True)
+        if handover:
+            self.hold(handover, meltano)
+        meltano.run(**self.settings(config))
+        if handover:
+            Variable.delete(HANDOVER)
+
+    def hold(self, handover: dict[str, Any], meltano: Meltano) -> None:
+        """Write what the seam has written again, where a run that outlived its worker has written over it."""
+        if state := rejoin(meltano.state(handover["state"]), handover["bookmark"]):
+            self.log.warning("Another run had written over what the backfill has handed over: it holds again")
+            meltano.set_state(handover["state"], state)
+
+    def settings(self, config: Config) -> dict[str, str]:  # noqa: ARG002
+        """Return the settings of the tap that are the task's own."""
+        return {}
 
 
-class Reread(Step):
+class Reread(Sync):
     """Load what is new, and the last days again."""
 
-    def work(self, context: Context, config: Config, meltano: Meltano) -> None:  # noqa: ARG002
-        """Run the pipe with a lookback of days."""
-        meltano.run(lookback_seconds=str(round(config.reread_days * 86400)))
+    def settings(self, config: Config) -> dict[str, str]:
+        """Return a lookback of days."""
+        return {"lookback_seconds": str(round(config.reread_days * 86400))}
 
 
 class Begin(Step):
@@ -177,7 +202,13 @@ class Window(Step):
             self.check_seam(context)
             meltano.drop_state(state)
             Variable.set(mark, str(first), description="The try for which a window's state was dropped.")
-        meltano.window(state, start_date=self.window["start"], end_date=self.window["end"])
+        try:
+            meltano.window(state, start_date=self.window["start"], end_date=self.window["end"])
+        except Failure as failure:
+            if first > 1 and failure.kind == BUSY:
+                # Who lives on will write the state that was dropped.
+                Variable.delete(mark)
+            raise
         return bookmark_of(meltano.state(state))
 
     @staticmethod
@@ -215,6 +246,8 @@ class Seam(Step):
         if state is None:
             self.log.info("No window has found a conversation: the sync's state stays as it is")
             return None
+        handover = {"state": config.sync_state, "bookmark": bookmark_of(state)}
+        Variable.set(HANDOVER, json.dumps(handover), description="What a backfill has handed over to the next sync.")
         meltano.set_state(config.sync_state, state)
         return bookmark_of(state)
 
@@ -249,7 +282,8 @@ def reread() -> None:
 
 def backfill() -> None:
     """Fill the DAG that loads a range."""
-    begin = Begin(task_id="begin")
+    # Asking for the time writes into the files of the project that a sync uses.
+    begin = Begin(task_id="begin", pool=POOL)
     window = Window.partial(
         task_id="window",
         pool=BACKFILL_POOL,
@@ -267,7 +301,7 @@ def build(fill: Callable[[], None], schedule: str | None = None, **options: Any)
         # State tells what is missing, so one run makes up for all that were missed.
         catchup=False,
         max_active_runs=1,
-        default_args={**RETRIES, "on_failure_callback": notify},
+        default_args={**RETRIES, "execution_timeout": TIMEOUT, "on_failure_callback": notify},
         doc_md=__doc__,
         tags=["genesys"],
         **options,

@@ -15,10 +15,13 @@ from typing_extensions import override
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import REPLICATION_KEY, Bookmark, Stored, fingerprint
+from tap_genesys_search.client import PATH
 from tap_genesys_search.pagination import SeekCursor
 from tap_genesys_search.paginator import SeekPaginator
 from tap_genesys_search.question import Axis
-from tap_genesys_search.search import ConversationSearchClient, SearchRun
+from tap_genesys_search.records import STREAM
+from tap_genesys_search.search import ConversationSearchClient
+from tap_genesys_search.search_run import SearchRun
 from tap_genesys_search.streams import schemas
 from tap_genesys_search.streams.base import GenesysStream
 from tap_genesys_search.sync import sync
@@ -38,8 +41,8 @@ if TYPE_CHECKING:
 class ConversationsStream(GenesysStream[SeekCursor]):
     """Conversations: read by seeking, several slices at a time, and passed on in order of time."""
 
-    name = "conversations"
-    path = "/api/v2/search"
+    name = STREAM
+    path = PATH
     primary_keys = ("id",)
     replication_key = REPLICATION_KEY
     is_sorted = True
@@ -170,7 +173,6 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         """Whether RECORD messages follow each other as the records do: no batch, no test run, no child."""
         return (
             isinstance(self._tap.message_writer, PageWriter)
-            and self._is_incremental
             and self.ABORT_AT_RECORD_COUNT is None
             and not self.child_streams
             and self.get_batch_config(self.config) is None

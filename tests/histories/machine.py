@@ -20,7 +20,7 @@ from tap_genesys_search.bookmark import Bookmark, Stored
 from tap_genesys_search.client import Stats
 from tap_genesys_search.errors import ContractError, GenesysSearchError, QueryError, SearchTimeoutError
 from tap_genesys_search.question import Ask
-from tap_genesys_search.search import SearchRun
+from tap_genesys_search.search_run import SearchRun
 from tap_genesys_search.sync import sync
 from tests.histories.world import DAY, HOUR, MINUTE, SECOND, WEIGHT, Laws, World, write
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_genesys_search import instant, pagination, timestamps
+from tap_genesys_search import pagination, timestamps, token_reading
 from tests.histories.machine import DENSE_PAGE, history
 
 SHORT = 3000
@@ -25,7 +25,7 @@ LONG = int(os.environ.get("HISTORIES", "5000"))
 def _small_world() -> object:
     """Dense instants read in small pages, and texts of instants remembered: the same by the dozen."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pagination, instant):
+        for module in (pagination, token_reading):
             patch.setattr(module, "MAX_PAGE_SIZE", DENSE_PAGE)
         patch.setattr(timestamps, "write", lru_cache(100_000)(timestamps.write))
         patch.setattr(timestamps, "parse", lru_cache(100_000)(timestamps.parse))

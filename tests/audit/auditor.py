@@ -6,22 +6,20 @@ import csv
 import json
 import subprocess
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from click.testing import CliRunner
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.audit import Audit, Finding
-from tap_genesys_search.cli import main
 from tap_genesys_search.explain import Found
-from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
 from tests.helpers import config_for, environment
+from tests.terminal import Done, people
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from tap_genesys_search.sandbox import SandboxServer
 
 NEVER = Found(exists=False)
 GOOD = "Nothing is missing or stale"
@@ -44,27 +42,14 @@ def audited(
 
 
 @dataclass(frozen=True)
-class Done:
+class Audited(Done):
     """How an audit ended."""
-
-    code: int
-    output: str
-    errors: str
 
     @property
     def report(self) -> dict[str, Any]:
         """Its JSON."""
-        found: dict[str, Any] = json.loads(self.output)
+        found: dict[str, Any] = json.loads(self.stdout)
         return found
-
-
-@contextmanager
-def standing_still() -> Iterator[SandboxServer]:
-    """A sandbox where nothing moves, and whose totals are right."""
-    world = WorldConfig(conversations=3_000, days=60, tie_share=0.2, bursts=(("2026-10-20T10:00:00Z", 900),))
-    world = replace(world, start="2026-10-01", end="2026-11-20")
-    with SandboxServer(world, Faults(total_noise=0)) as server:
-        yield server
 
 
 @dataclass
@@ -86,22 +71,16 @@ class Auditor:
         path.write_text(json.dumps(state))
         return str(path)
 
-    def __call__(self, rows: Mapping[str, str] | str, *args: str, **settings: object) -> Done:
+    def __call__(self, rows: Mapping[str, str] | str, *args: str, **settings: object) -> Audited:
         """Pipe rows into it."""
         text = rows
         if not isinstance(text, str):
             ordered = sorted((stamp, identity) for identity, stamp in text.items())
             text = "".join(f"{identity},{stamp}\n" for stamp, identity in ordered)
-        given = ["audit", "--config", self.config(**settings), *args]
-        code = 0
-        with CliRunner().isolation(text) as (output, errors, _):
-            try:
-                main(given)
-            except SystemExit as end:
-                code = int(end.code or 0)
-            return Done(code, output.getvalue().decode(), errors.getvalue().decode())
+        done = people("audit", "--config", self.config(**settings), *args, stdin=text)
+        return Audited(done.code, done.stdout, done.stderr)
 
-    def apart(self, rows: str, *args: str, script: str = 'exec "$@"', **settings: object) -> Done:
+    def apart(self, rows: str, *args: str, script: str = 'exec "$@"', **settings: object) -> Audited:
         """The same in a process of its own, which a shell starts."""
         command = [sys.executable, "-m", "tap_genesys_search.cli", "audit", "--config", self.config(**settings), *args]
         done = subprocess.run(
@@ -113,7 +92,7 @@ class Auditor:
             env=environment(),
             timeout=120,
         )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return Audited(done.returncode, done.stdout, done.stderr)
 
     def findings(self) -> dict[str, list[str]]:
         """What the file of all ids says, by id."""

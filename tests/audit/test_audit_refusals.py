@@ -8,26 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
-from tests.auditor import Auditor, by_time, standing_still
+from tests.audit.auditor import Auditor, by_time
 from tests.helpers import truth
 from tests.outages import outage_after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def still() -> Iterator[SandboxServer]:
-    """A sandbox where nothing moves."""
-    with standing_still() as server:
-        yield server
-
-
-@pytest.fixture
-def audit(still: SandboxServer, tmp_path: Path) -> Auditor:
-    """The command against it."""
-    return Auditor(tmp_path, still)
 
 
 @pytest.mark.parametrize(
@@ -44,9 +30,9 @@ def audit(still: SandboxServer, tmp_path: Path) -> Auditor:
     ],
 )
 def test_what_is_wrong_is_one_line(audit: Auditor, rows: str, args: tuple[str, ...], what: str) -> None:
-    done = audit.apart(rows, *args)
-    assert (done.code, done.output) == (1, "")
-    (line,) = done.errors.splitlines()
+    done = audit(rows, *args)
+    assert (done.code, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
     assert line.startswith("CRITICAL: ")
     assert what in line
 
@@ -56,16 +42,16 @@ def test_an_audit_that_fails_leaves_no_file(audit: Auditor) -> None:
     out = audit.folder / "out.csv"
     assert audit("", "--look-ups", "0", "--out", str(out)).code == 1
     assert len(audit.findings()) == len(truth(audit.server))
-    assert "line 2" in audit.apart("b,2026-10-03\na,2026-10-02\n", "--out", str(out)).errors
+    assert "line 2" in audit("b,2026-10-03\na,2026-10-02\n", "--out", str(out)).stderr
     assert [path.name for path in audit.folder.iterdir()] == ["config.json"]
 
 
 def test_the_export_is_not_replaced_by_the_findings(audit: Auditor) -> None:
     path = audit.folder / "rows.csv"
     path.write_text("a,2026-10-03\n")
-    done = audit.apart("", str(path), "--out", str(audit.folder / ".." / audit.folder.name / "rows.csv"))
-    assert (done.code, done.output) == (1, "")
-    assert "would replace the export" in done.errors
+    done = audit("", str(path), "--out", str(audit.folder / ".." / audit.folder.name / "rows.csv"))
+    assert (done.code, done.stdout) == (1, "")
+    assert "would replace the export" in done.stderr
     assert path.read_text() == "a,2026-10-03\n"
 
 
@@ -77,8 +63,8 @@ def test_a_source_that_fails_in_the_middle(tmp_path: Path, monkeypatch: pytest.M
         rows = "".join(f"{identity},{stamp}\n" for identity, stamp in sorted(truth(server).items(), key=by_time))
         done = audit.apart(rows, "--out", str(tmp_path / "out.csv"), page_size=50, max_retries=0)
     assert len(asked) >= 5
-    assert (done.code, done.output) == (1, "")
-    (line,) = done.errors.splitlines()
+    assert (done.code, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
     assert line.startswith("CRITICAL: ")
     assert "try again later" in line
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
@@ -92,8 +78,8 @@ def test_a_disk_that_is_full_is_one_line(audit: Auditor) -> None:
         kilobytes = 8 if more else 256
         rows = "".join(foreign.splitlines(keepends=True)[:500]) if more else foreign
         done = audit.apart(rows, "--look-ups", "0", *more, script=f'ulimit -f {kilobytes}; exec "$@"')
-        assert (done.code, done.output) == (1, "")
-        (line,) = done.errors.splitlines()
+        assert (done.code, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
         assert line.startswith("CRITICAL: ")
         assert ("out.csv" if more else "TMPDIR") in line
         assert [path.name for path in audit.folder.iterdir()] == ["config.json"]
@@ -102,7 +88,7 @@ def test_a_disk_that_is_full_is_one_line(audit: Auditor) -> None:
 def test_whoever_reads_the_report_may_leave(audit: Auditor) -> None:
     """No traceback where the report goes into a pipe that nobody reads any more."""
     done = audit.apart("", "--look-ups", "0", "--all-days", script='"$@" | true; exit "${PIPESTATUS[0]}"')
-    assert done.errors == ""
+    assert done.stderr == ""
     assert done.code == 1
 
 
@@ -112,6 +98,6 @@ def test_a_state_of_another_source_or_none_is_refused(audit: Auditor) -> None:
         ({"replication_key_value": stamp, "source": "another"}, "written for another"),
         ({}, "holds no bookmark"),
     ):
-        done = audit.apart("", "--state", audit.state({"bookmarks": {"conversations": entry}}))
-        assert (done.code, done.output) == (1, "")
-        assert what in done.errors
+        done = audit("", "--state", audit.state({"bookmarks": {"conversations": entry}}))
+        assert (done.code, done.stdout) == (1, "")
+        assert what in done.stderr

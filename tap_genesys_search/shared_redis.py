@@ -55,7 +55,11 @@ class SharedRedis:
         url: ``redis://``, ``rediss://`` or ``unix://``, with the options of redis-py.
         base_url: The API.
         client_id: The OAuth client. With the API's host it names what is shared, so that a limit is that of a client.
-        clock: Its monotonic time tells when to look for a Redis that is gone.
+        clock: Its monotonic time tells when to look for a Redis that is gone; None: this machine's.
+
+    Attributes:
+        place: Its host and port, or the path of its socket: what messages may show.
+        name: What the names of all its keys begin with.
 
     Raises:
         ConfigurationError: The packages are missing, Redis rejects the user, or cannot be written to.
@@ -75,7 +79,7 @@ class SharedRedis:
         self._clock = clock or SystemClock()
         self._errors = (redis.RedisError, OSError)
         self.place = _place(url)
-        #: What the names of all keys begin with. In braces, as a cluster keeps together what these name alike.
+        # In braces, as a cluster keeps together what these name alike.
         self.name = "tap-genesys-search:{%s}" % _fingerprint(base_url, client_id)  # noqa: UP031 - braces
         self._keys = [f"{self.name}:{part.lower()}" for part in _PARTS]
         self._lock = threading.Lock()
@@ -91,7 +95,15 @@ class SharedRedis:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self | None:
-        """Return what a tap's settings describe; None where nothing is shared."""
+        """Return what a tap's settings describe; None where nothing is shared.
+
+        Args:
+            settings: What ``Settings.from_config`` of ``tap_genesys_search.settings`` makes of a tap's configuration.
+
+        Raises:
+            ConfigurationError: As when it is made by hand.
+            PlatformUnavailableError: The same.
+        """
         if settings.redis_url is None:
             return None
         return cls(settings.redis_url, settings.base_url, settings.client_id)
@@ -104,9 +116,16 @@ class SharedRedis:
         self._client.close()
 
     def run(self, script: str, *args: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the script returns
-        """Run a script; None if Redis is gone, or full, or may not be written to.
+        """Run a Lua script on all that is shared, for a budget or a token store; no error of Redis is raised.
 
-        That is said once, and Redis is looked for again after a while.
+        Args:
+            script: It finds ``now``, Redis' time in milliseconds, ``text``, which writes a number, and the names of the
+                keys as BUDGET, LOG, FLIGHT, PAUSE, TOKEN and LOCK.
+            args: Its ARGV.
+
+        Returns:
+            What the script returns, texts as bytes. None if Redis is gone, or full, or may not be written to: that is
+            logged once, and Redis is looked for again 30 s later.
         """
         if self._is_gone and self._clock.monotonic() < self._gone_until:
             return None

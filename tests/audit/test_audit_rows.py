@@ -12,7 +12,7 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.audit import DAY
 from tap_genesys_search.audit_rows import Rows
 from tap_genesys_search.errors import ConfigurationError
-from tests.auditor import audited
+from tests.audit.auditor import audited
 
 if TYPE_CHECKING:
     from pathlib import Path
