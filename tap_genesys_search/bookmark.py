@@ -97,10 +97,14 @@ class Bookmark:
         self._advanced = self._stored.bookmark is None
         self.warning: str | None = None
         self.start = begin
+        #: When the run began whose lookback start_date cuts off; None: it is read in full.
+        self._cut_off: int | None = None
         bookmark = self._stored.bookmark
         if bookmark is not None:
-            settled = (bookmark if self._stored.run_start is None else self._stored.run_start) - lookback
-            self.start = max(begin, min(bookmark, settled))
+            previous = bookmark if self._stored.run_start is None else self._stored.run_start
+            self.start = max(begin, min(bookmark, previous - lookback))
+            if begin > min(bookmark, previous - lookback):
+                self._cut_off = previous
             if begin > bookmark:
                 self.warning = (
                     f"start_date is after the bookmark: nothing from {timestamps.write(bookmark)} to"
@@ -148,15 +152,19 @@ class Bookmark:
             + ([] if stored is None else [stored])
         )
         since = self._begin if self._since is None else min(self._begin, self._since)
+        run_start = self._run_start
         if stored is not None and stored < self._begin <= newest:
             # What lies between was not read: whoever moves start_date back has to be told.
             since = self._begin
+        elif self._cut_off is not None:
+            # What showed late before start_date was not looked for: a run without it has to.
+            run_start = min(run_start, self._cut_off)
         return {
             "replication_key": REPLICATION_KEY,
             "replication_key_value": timestamps.write(newest),
             "source": self._source,
             "since": _EVERYTHING if since <= timestamps.BEGIN else timestamps.write(since),
-            "run_start": timestamps.write(self._run_start),
+            "run_start": timestamps.write(run_start),
         }
 
 

@@ -205,15 +205,17 @@ class SearchClient:
 
     def _turn(self, asking: _Asking, refused: int, wait_left: float, sleep: Callable[[float], None]) -> float:
         """Take a token, then a turn; return for how long the platform has asked to wait meanwhile."""
-        told, is_last = 0.0, refused > 0
+        told, is_last = 0.0, False
         while True:
             # Those who wait for a token with their turns taken would leave all at once.
             asking.token = self._token(asking.refused_token, refused, sleep)
             told += self._budget.acquire(sleep, wait_left - told)
             # The wait for the rate may have outlived it: once, as a token may live for less than any wait.
-            held = None if refused else self._auth.held()
-            if held or is_last:
-                asking.token = held or asking.token
+            held = self._auth.held()
+            if held and held != asking.refused_token:
+                asking.token = held
+                return told
+            if is_last:
                 return told
             self._budget.release()
             is_last = True

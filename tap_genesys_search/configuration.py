@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from copy import deepcopy
 from pathlib import Path
@@ -89,15 +90,17 @@ def read_file(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: It is missing, or holds no JSON object.
     """
-    config = read_json(path, "configuration")
+    _, config = read_json(path, "configuration")
     if not isinstance(config, dict):
         message = f"the configuration file {path} holds no JSON object"
         raise ConfigurationError(message)
     return config
 
 
-def read_json(file: Path | IO[str], kind: str, otherwise: type[GenesysSearchError] = ConfigurationError) -> Any:  # noqa: ANN401 - whatever it holds
-    """Read a JSON file, whatever it holds.
+def read_json(
+    file: Path | IO[str], kind: str, otherwise: type[GenesysSearchError] = ConfigurationError
+) -> tuple[str, Any]:
+    """Read a JSON file, whatever it holds; return its text, without a byte order mark, and the document.
 
     Args:
         file: Its path, or itself where it is open already; its name is for messages.
@@ -107,12 +110,24 @@ def read_json(file: Path | IO[str], kind: str, otherwise: type[GenesysSearchErro
     Raises:
         GenesysSearchError: It is missing, or no JSON.
     """
-    name = file if isinstance(file, Path) else file.name
+    name = file if isinstance(file, Path) else getattr(file, "name", "given")
     try:
-        return json.loads(file.read_text(encoding="utf-8") if isinstance(file, Path) else file.read())
+        text = file.read_text(encoding="utf-8") if isinstance(file, Path) else file.read()
+        text = text.removeprefix("\ufeff")
+        return text, json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except OSError as error:
         message = f"the {kind} file {name} cannot be read: {error.strerror}"
         raise ConfigurationError(message) from error
     except (ValueError, RecursionError) as error:
         message = f"the {kind} file {name} is no JSON"
         raise otherwise(message) from error
+
+
+def _refuse(text: str) -> float:
+    """Refuse NaN and Infinity, which Python takes for JSON, and nobody else does."""
+    raise ValueError(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)

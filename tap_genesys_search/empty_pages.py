@@ -43,6 +43,9 @@ def oldest(ask: _Ask, query: str, low: int, high: int) -> int | None:
     answer = ask_past_empty(ask, Question(low, high, Axis.OLDEST_FIRST, size=1), query)
     stamp = next((stamp for stamp in answer.stamps if stamp is not None), None)
     if stamp is None and answer.more:
-        message = f"the API answers {MOST_TIMES} times in a row with an empty page that has a nextPage"
+        what = f"answers {MOST_TIMES} times in a row with an empty page that has a nextPage"
+        if answer.records:
+            what = "gives the oldest conversation no usable timestamp"
+        message = f"the API {what}"
         raise ContractError(message)
     return None if stamp is None else timestamps.parse(stamp)

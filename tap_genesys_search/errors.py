@@ -273,7 +273,7 @@ def describe(
     policy = policy_for(status, table)
     if status == 400 and table is TOKEN:  # noqa: PLR2004 - the status of an error that has a name
         policy = OAUTH.get(name, policy)
-    elif status == 403 and not name:  # noqa: PLR2004 - refused
+    elif status == 403 and not name and "permission" not in quote:  # noqa: PLR2004 - refused
         policy = UNNAMED
     trace = next(filter(None, (document.get(name) for name in _TRACE_FIELDS)), headers.get(TRACE_HEADER))
     text = f"{policy.sentence} (HTTP {status} from {place}"

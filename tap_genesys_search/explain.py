@@ -86,7 +86,7 @@ def read_state(path: str) -> Stored:
         ConfigurationError: It cannot be read.
         StateError: It is no state.
     """
-    document = read_json(Path(path), "state", StateError)
+    _, document = read_json(Path(path), "state", StateError)
     while isinstance(document, dict) and "bookmarks" not in document:
         inner = [document[name] for name in _WRAPPINGS if name in document]
         if not inner:

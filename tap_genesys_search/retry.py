@@ -27,6 +27,8 @@ LONGEST_BACKOFF: Final = 30.0
 
 _SHORTEST_TOLD_WAIT: Final = 1.0
 _LONG_WAIT: Final = 3.0
+#: Longer than any wait: a number above it is a moment.
+_LEAST_MOMENT: Final = 1e9
 _SECONDS: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 _Result = TypeVar("_Result")
@@ -140,11 +142,14 @@ def parse_retry_after(value: str | None, now: float) -> float:
         now: Seconds since 1970, by the clock that wrote the date: the answer's own ``Date`` where it has one.
 
     Returns:
-        Seconds from ``now``, 0 to a day: seconds since 1970, which some write there, would else be half a century.
+        Seconds from ``now``, 0 to a day. A number that is years from now is taken for a moment, as some write it: in
+        seconds since 1970.
     """
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
         seconds = float(value)
+        if seconds > _LEAST_MOMENT:
+            seconds -= now
     else:
         until = http_date(value)
         seconds = DEFAULT_RETRY_AFTER if until is None else until - now

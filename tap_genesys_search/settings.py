@@ -265,7 +265,8 @@ class Settings:
 def _warn_of_unknown(config: Mapping[str, object]) -> None:
     builtin: dict[str, Any] = {"properties": {}}
     Tap.append_builtin_config(builtin)
-    known = [*OWN, *builtin["properties"]]
+    # The last of them the SDK obeys, too, though it does not list it.
+    known = [*OWN, *builtin["properties"], "emit_activate_version_messages"]
     for name in config:
         if name not in known:
             close = get_close_matches(name, known, n=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -71,6 +70,9 @@ class TapGenesysSearch(Tap):
         if parse_env_config and (config is None or isinstance(config, dict)):
             # The SDK would take `.env` from above the folder where it is installed, and a wrong number for a bug.
             config, parse_env_config = (config or {}) | read_environment(), False
+        if isinstance(config, dict):
+            # For the SDK, a setting of its own that is null is neither set nor left out.
+            config = {name: value for name, value in config.items() if value is not None}
         schema: dict[str, Any] | None = None
         try:
             super().__init__(
@@ -107,11 +109,12 @@ class TapGenesysSearch(Tap):
     @classmethod
     @override
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
-        """Check the files before the SDK merges them, whatever they hold."""
+        """Read the files, once each, as one may be a pipe; the SDK's own words for what is wrong are a traceback."""
+        found = super().cb_config(ctx, param, tuple(source for source in value if source == ENVIRONMENT))
         for source in value:
             if source != ENVIRONMENT:
-                read_file(Path(source))
-        return super().cb_config(ctx, param, value)
+                found.config.update(read_file(Path(source)))
+        return found
 
     @classmethod
     @override
@@ -144,13 +147,13 @@ class TapGenesysSearch(Tap):
 def _checked(file: IO[str] | None, kind: str, otherwise: type[GenesysSearchError]) -> IO[str] | None:
     if file is None:
         return None
-    document = read_json(file, kind, otherwise)
+    text, document = read_json(file, kind, otherwise)
     if isinstance(document, str):
         # The SDK would take it for the path of another file.
         message = f"the {kind} file {file.name} holds no JSON object"
         raise otherwise(message)
     # A pipe can be read once only.
-    return io.StringIO(json.dumps(document))
+    return io.StringIO(text)
 
 
 if __name__ == "__main__":

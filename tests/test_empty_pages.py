@@ -12,6 +12,7 @@ from tap_genesys_search.records import Answer
 EMPTY = Answer([], [], [], token="more")
 END = Answer([], [], [])
 FULL = Answer([{}], ["a"], ["1970-01-01T00:00:00.007Z"], token="more")
+TIMELESS = Answer([{}], ["a"], [None], token="more")
 QUESTION = Question(0, 10, Axis.OLDEST_FIRST, size=1)
 
 
@@ -48,3 +49,5 @@ def test_the_oldest() -> None:
     assert oldest(Api(EMPTY, END), "*", 0, 10) is None
     with pytest.raises(ContractError, match="5 times in a row with an empty page that has a nextPage"):
         oldest(Api(EMPTY), "*", 0, 10)
+    with pytest.raises(ContractError, match="gives the oldest conversation no usable timestamp"):
+        oldest(Api(TIMELESS), "*", 0, 10)

@@ -105,6 +105,8 @@ def test_a_403_that_is_not_the_platforms_does_not_pretend_to_name_a_permission(
     assert "named here" not in str(found)
     named = describe(403, PLACE, {}, b'{"code": "missing.permissions", "message": "search:query"}', table)
     assert "proxy" not in f"{named} {named.fix}"
+    unlabelled = describe(403, PLACE, {}, b'{"message": "You lack the permission search:query"}', table)
+    assert "no permission is named" not in str(unlabelled)
 
 
 @pytest.mark.parametrize(

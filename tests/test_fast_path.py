@@ -150,6 +150,10 @@ SETTINGS: dict[str, Message] = {
     "flattening": {"config": {"flattening_enabled": True, "flattening_max_depth": 1}},
     "flattening, not deep": {"config": {"flattening_enabled": True, "flattening_max_depth": 0}},
     "full table": {"attributes": {"forced_replication_method": "FULL_TABLE"}},
+    "full table, with versions": {
+        "attributes": {"forced_replication_method": "FULL_TABLE"},
+        "config": {"emit_activate_version_messages": True},
+    },
     "batch": {"batch": True},
     "test run": {"test": True},
 }

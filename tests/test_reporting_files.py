@@ -26,7 +26,11 @@ WORLD = WorldConfig(conversations=500)
 # Files that are given
 
 
-@pytest.mark.parametrize("content", [b"{bookmarks", b"", b'{"\xff": 1}', b"[" * 100_000], ids=range(4))
+@pytest.mark.parametrize(
+    "content",
+    [b"{bookmarks", b"", b'{"\xff": 1}', b"[" * 100_000, b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1e999}'],
+    ids=range(7),
+)
 @pytest.mark.parametrize("kind", ["configuration", "state", "catalog"])
 def test_a_file_that_is_no_json_is_named(tap: Tap, kind: str, content: bytes) -> None:
     path = tap.folder / "given.json"
@@ -42,6 +46,33 @@ def test_a_text_in_a_file_is_no_path_to_another(tap: Tap, kind: str) -> None:
     path = tap.write(kind, '"somewhere"')
     failure = failure_of(tap({"client_id": CLIENT, "client_secret": SECRET}, f"--{kind}", path))
     assert failure["reason"] == f"the {kind} file {path} holds no JSON object"
+
+
+def test_a_byte_order_mark_is_no_fault(tap: Tap) -> None:
+    """As some editors write it."""
+    with SandboxServer(WORLD) as server:
+        first = tap(config_for(server))
+        paths = {
+            "config": tap.write("config", "\ufeff" + json.dumps(config_for(server))),
+            "state": tap.write("state", "\ufeff" + json.dumps(first.state)),
+        }
+        again = tap(None, *(word for name, path in paths.items() for word in (f"--{name}", path)))
+    assert (first.code, again.code) == (0, 0)
+    assert len(again.records) < len(first.records)
+
+
+def test_a_configuration_may_come_through_a_pipe() -> None:
+    with SandboxServer(WORLD) as server:
+        done = subprocess.run(
+            [sys.executable, "-m", "tap_genesys_search", "--config", "/dev/stdin"],
+            input=json.dumps(config_for(server)),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert table([Run(0, done.stdout, done.stderr)]) == truth(server)
 
 
 def test_a_state_may_come_through_a_pipe(tap: Tap) -> None:

@@ -38,13 +38,23 @@ BACKFILL_POOL = f"{NAME}_backfill"
 SYNC_SCHEDULE = "*/15 * * * *"
 REREAD_SCHEDULE = "30 2 * * *"
 
-#: After 2, 4 and 8 minutes: Meltano takes a run whose worker has died for alive for five.
-RETRIES = {"retries": 3, "retry_delay": timedelta(minutes=2), "retry_exponential_backoff": 2.0}
+#: Within half an hour: Meltano takes a run whose worker has died for alive for five minutes.
+RETRIES = {
+    "retries": 3,
+    "retry_delay": timedelta(minutes=2),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+}
 #: A task that hangs is ended, and tried again from the last state.
 TIMEOUT = timedelta(hours=6)
 
 #: Who is told where the configuration, which names them else, is what can't be read: the same JSON as its `notify`.
 NOTIFY: list[dict[str, Any]] = []
+
+KILLED = (
+    "the task ended without a word: its process or its worker was killed."
+    " What to do: look after the worker; the next run goes on from the last state"
+)
 
 #: The Variable that holds what the seam has made of the sync's state, until a sync has gone on from it.
 HANDOVER = f"{NAME}_handover"
@@ -94,10 +104,13 @@ def read_connections(config: Config) -> dict[str, Connection]:
 
 def notify(context: Context) -> None:
     """Tell whom the configuration names; in a notifier's arguments `{{ exception }}` is the reason and what to do."""
+    # Airflow knows none where the task's process is gone.
+    context.setdefault("exception", KILLED)
     try:
         notifiers = read_config().notify
-    except Failure:
-        # It is what the task has failed with.
+    except Exception:
+        # It is what the task has failed with, or Airflow itself does not answer.
+        _logger.exception("No configuration to read whom to tell from")
         notifiers = NOTIFY
     for notifier in notifiers:
         arguments = dict(notifier)
@@ -138,7 +151,7 @@ class Sync(Step):
 
     def work(self, context: Context, config: Config, meltano: Meltano) -> None:  # noqa: ARG002
         """Run the pipe."""
-        handover = Variable.get(HANDOVER, default=None, deserialize_json=True)
+        handover = stored_handover(config)
         if handover:
             self.hold(handover, meltano)
         meltano.run(**self.settings(config))
@@ -242,7 +255,11 @@ class Seam(Step):
             refuse(
                 reason, "clear the others, with Downstream (one that was marked as success by hand has read nothing)"
             )
-        state = seam(meltano.state(config.sync_state), bookmarks, plan["windows"], plan["started"])
+        stored = meltano.state(config.sync_state)
+        if before := stored_handover(config):
+            # Of another backfill: no sync has gone on from it yet.
+            stored = rejoin(stored, before["bookmark"]) or stored
+        state = seam(stored, bookmarks, plan["windows"], plan["started"])
         if state is None:
             self.log.info("No window has found a conversation: the sync's state stays as it is")
             return None
@@ -250,6 +267,12 @@ class Seam(Step):
         Variable.set(HANDOVER, json.dumps(handover), description="What a backfill has handed over to the next sync.")
         meltano.set_state(config.sync_state, state)
         return bookmark_of(state)
+
+
+def stored_handover(config: Config) -> dict[str, Any] | None:
+    """What a seam has made of the sync's state, and no sync has gone on from yet."""
+    found: dict[str, Any] | None = Variable.get(HANDOVER, default=None, deserialize_json=True)
+    return found if found and found["state"] == config.sync_state else None
 
 
 def plan_name(context: Context) -> str:

@@ -127,6 +127,12 @@ def seam(stored: State, bookmarks: Sequence[State], plan: Sequence[Mapping[str, 
     return state
 
 
+def _is_earlier(since: str, than: str) -> bool:
+    if "*" in (since, than) or not since:
+        return since == "*" != than
+    return parse(since) < parse(than)
+
+
 def _reaches(plan: Sequence[Mapping[str, str]], since: str) -> bool:
     """Whether the windows begin before that moment and leave no hole up to it."""
     return parse(plan[0]["start"]) < parse(since) <= parse(plan[-1]["end"])
@@ -140,10 +146,12 @@ def rejoin(stored: State, joined: State) -> State | None:
         joined: What the seam has last made of the stream's.
 
     Returns:
-        None: The state is as the seam has left it, or someone has begun it anew since.
+        None: The state is as the seam has left it, or a person has moved the bookmark, begun anew or reads older years.
     """
     old = bookmark_of(stored)
     if not old.get("replication_key_value") or old.get("source") != joined["source"]:
+        return None
+    if old.get("run_start") == joined["run_start"] or _is_earlier(str(old.get("since") or ""), joined["since"]):
         return None
     new = {
         **old,

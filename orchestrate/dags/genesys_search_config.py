@@ -214,8 +214,6 @@ def variables(config: Config, connections: Mapping[str, Login]) -> dict[str, str
         "MELTANO_ENVIRONMENT": config.environment,
         "MELTANO_DATABASE_URI": postgres_url(config.meltano_conn_id, connections[config.meltano_conn_id]),
         "MELTANO_STATE_BACKEND_URI": config.state_backend_uri,
-        # Windows that start at once would install over each other.
-        "MELTANO_AUTO_INSTALL": "false",
         # Where it says less, nobody knows whether a window was read to its end.
         "MELTANO_CLI_LOG_LEVEL": "info",
         "MELTANO_CLI_LOG_FORMAT": "json",

@@ -26,7 +26,7 @@ _NOT_PASSED_ON: Final = ("AIRFLOW", "_AIRFLOW", "PYTHONPATH", "VIRTUAL_ENV", "TA
 
 
 class Meltano:
-    """Meltano, called with its secrets in the environment.
+    """Meltano, called with its secrets in the environment; it installs nothing, as windows would do so side by side.
 
     Args:
         config: The settings.
@@ -45,14 +45,14 @@ class Meltano:
 
     def run(self, **settings: str) -> None:
         """Run the pipe on the sync's state; never two at once in one project, whose files they would share."""
-        self._call("run", TAP, TARGET, settings=settings)
+        self._call("run", "--no-install", TAP, TARGET, settings=settings)
 
     def window(self, state: str, **settings: str) -> None:
         """Run the pipe on a state of its own: ``meltano el`` keeps its files apart, so windows run side by side."""
         report = Report()
         # A window that is tried again after a change must not go on from its place by another question.
         settings["on_source_change"] = "fail"
-        self._call("el", f"--state-id={state}", TAP, TARGET, settings=settings, report=report)
+        self._call("el", "--no-install", f"--state-id={state}", TAP, TARGET, settings=settings, report=report)
         if not report.is_complete:
             refuse(
                 "the tap does not say that it has read the window to its end",
@@ -62,7 +62,7 @@ class Meltano:
     def clock(self) -> str:
         """Ask when a run would begin: the earlier of this machine's clock and the platform's."""
         # With no argument Meltano would take the invocation for a run, and remove the state of one that is under way.
-        output = self._call("invoke", f"{TAP}:clock", "--config=ENV")
+        output = self._call("invoke", "--no-install", f"{TAP}:clock", "--config=ENV")
         if not output.strip():
             refuse(f"{TAP}:clock tells no time", "copy the commands of the tap's meltano.yml into the project")
         return output.split()[-1]
@@ -180,7 +180,8 @@ class Report:
             self._critical = re.sub(r"^.*?(?:CRITICAL:?|\[critical *\])\s*", "", first)
         elif level == "error" and name.startswith("target-"):
             self._loader = self._loader or first
-        elif level == "error":
+        elif level == "error" and first != "Block run completed":
+            # Which `meltano run` says last, whatever came before.
             self._error = first
 
     def failure(self, code: int) -> Failure:

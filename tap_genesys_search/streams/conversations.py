@@ -170,11 +170,12 @@ class ConversationsStream(GenesysStream[SeekCursor]):
 
     @cached_property
     def _is_by_page(self) -> bool:
-        """Whether RECORD messages follow each other as the records do: no batch, no test run, no child."""
+        """Whether RECORD messages follow each other as the records do: no batch, no test run, no child, no version."""
         return (
             isinstance(self._tap.message_writer, PageWriter)
             and self.ABORT_AT_RECORD_COUNT is None
             and not self.child_streams
+            and self._stream_version is None
             and self.get_batch_config(self.config) is None
             and type(self).post_process is Stream.post_process
         )

@@ -84,6 +84,20 @@ def test_what_has_to_be_changed_is_said_in_one_line_and_not_retried(plain: Field
     assert "Traceback" not in text
 
 
+def test_a_task_that_was_killed_is_told_of_without_a_reason(plain: Field, mailbox: Mailbox) -> None:
+    """Airflow's processor of DAGs calls back for it, and knows of no exception."""
+    plain.patch.delenv("AIRFLOW_CONN_GENESYS_SEARCH_WAREHOUSE")
+    dag = plain.dag("sync")
+    task = dag.task_dict["sync"]
+    (notify,) = task.on_failure_callback
+    task.on_failure_callback = [
+        lambda context: notify({name: value for name, value in context.items() if name != "exception"})
+    ]
+    dag.test()
+    (text,) = mailbox.texts
+    assert text.startswith("genesys_search_sync sync -1\nthe task ended without a word: its process or its worker was")
+
+
 def test_a_backfill_without_a_start(plain: Field, mailbox: Mailbox) -> None:
     """It is told before anybody is asked."""
     run = plain.dag("backfill", retries=2).test()

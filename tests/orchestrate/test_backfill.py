@@ -250,7 +250,25 @@ def test_a_seam_that_was_written_over_holds_again(orphan: dict[str, Any], expect
         pytest.param({"bookmarks": {"conversations": {"source": "s"}}}, id="no bookmark"),
         pytest.param({"bookmarks": {"conversations": {**SEAMED, "source": "t"}}}, id="another question"),
         pytest.param({"bookmarks": {"conversations": SEAMED}}, id="as the seam has left it"),
+        *(
+            pytest.param({"bookmarks": {"conversations": {**SEAMED, "run_start": "2026-03-04", **moved}}}, id=name)
+            for name, moved in {
+                "older years": {"since": "2025-01-01T00:00:00.000Z"},
+                "all years": {"since": "*"},
+            }.items()
+        ),
+        pytest.param(
+            {"bookmarks": {"conversations": {**SEAMED, "replication_key_value": "2026-01-01T00:00:00.000Z"}}},
+            id="a bookmark moved by hand",
+        ),
     ],
 )
 def test_a_seam_that_nobody_has_written_over(stored: dict[str, Any]) -> None:
     assert backfill.rejoin(stored, SEAMED) is None
+
+
+@pytest.mark.parametrize("since", ["*", "2025-12-01T00:00:00.000Z"])
+def test_a_seam_that_reaches_further_back_holds_again(since: str) -> None:
+    orphan = {**SEAMED, "since": "2026-01-01T00:00:00.000Z", "run_start": "2026-03-04T00:00:00.000Z"}
+    found = backfill.rejoin({"bookmarks": {"conversations": orphan}}, {**SEAMED, "since": since})
+    assert backfill.bookmark_of(found) == {**SEAMED, "since": since}

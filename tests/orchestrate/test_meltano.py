@@ -94,6 +94,15 @@ LOGS: dict[str, tuple[list[str], str, str, bool]] = {
         f"Another 'a' pipeline is already running which started at b. What to do: nothing, if it ends; {AGAIN}",
         False,
     ),
+    "busy, as `meltano run` tells it": (
+        [
+            entry("Another 'a' pipeline is already running which started at b. To ignore this, use --force.", "error"),
+            entry("Block run completed", "error"),
+        ],
+        "busy",
+        f"Another 'a' pipeline is already running which started at b. What to do: nothing, if it ends; {AGAIN}",
+        False,
+    ),
     "not installed": (
         [entry("Executable 'tap' could not be found.", "error")],
         "configuration",
@@ -225,15 +234,15 @@ def test_what_meltano_is_asked(tmp_path: Path) -> None:
     meltano.window("a", start_date="b")
     asked = [line.partition("--input-file=")[0] if "set" in line else line for line in said]
     assert asked == [
-        "invoke tap-genesys-search:clock --config=ENV START=",
+        "invoke --no-install tap-genesys-search:clock --config=ENV START=",
         "state get none START=",
         "state get empty START=",
         "state get a START=",
         "state set --force ",
         '{"singer_state": {"b": 2}}',
         "state clear --force a START=",
-        "run tap-genesys-search target-postgres START=",
-        "el --state-id=a tap-genesys-search target-postgres START=b",
+        "run --no-install tap-genesys-search target-postgres START=",
+        "el --no-install --state-id=a tap-genesys-search target-postgres START=b",
         '[info] SUMMARY: {"records": 1, "complete": true}',
     ]
     assert said[4].endswith(" a START=")
