@@ -189,7 +189,8 @@ class Story:
 
     def outlive(self) -> None:
         """End a run that outlived its worker: it writes its own state over the seam's."""
-        state = json.dumps({"singer_state": {"bookmarks": {"conversations": self.state | {"since": days_ago(1)}}}})
+        own = {"since": days_ago(1), "run_start": days_ago(0)}
+        state = json.dumps({"singer_state": {"bookmarks": {"conversations": self.state | own}}})
         self.write_state(STATE_ID, state)
 
     def overlap(self, dag: DAG) -> None:
