@@ -39,7 +39,9 @@ def page() -> str:
     errors = [kind for kind in found.values() if issubclass(kind, GenesysSearchError)]
     others = [kind for kind in found.values() if kind not in errors]
     others.sort(key=lambda kind: ORDER.index(kind.__name__) if kind.__name__ in ORDER else len(ORDER))
-    parts = [HEAD, *(part for kind in others for part in _class(kind)), *_errors(errors)]
+    names = [*(kind.__name__ for kind in others), "Errors"]
+    index = "\n".join(f"- [{name}](#{name.lower()})" for name in names) + "\n"
+    parts = [HEAD, index, *(part for kind in others for part in _class(kind)), *_errors(errors)]
     return "\n".join(parts)
 
 
@@ -120,6 +122,7 @@ def _prose(subject: Any) -> str:  # noqa: ANN401 - whatever has a docstring
 
 def _errors(kinds: list[type[GenesysSearchError]]) -> Iterator[str]:
     yield "## Errors\n"
+    yield "`GenesysSearchError(message, *, fix)`:\n"
     yield _prose(GenesysSearchError)
     yield f"`error.fix`: {_first_line(GenesysSearchError.fix)}\n"
     yield "| error | is a | kind | exit code | |\n|---|---|---|---|---|"

@@ -209,8 +209,8 @@ class Reading:
         self._drop_timeless(batch)
         self._pace.follow(ticket.question, answer)
         size = answer.size if len(batch) else 0
-        last = next((s for s in reversed(batch.stamps) if s is not None), None)
-        place = cursor.at if last is None else self.axis.place(timestamps.parse(last))
+        last = batch.last
+        place = cursor.at if last is None else self.axis.place(last)
         asked_at = ticket.asked_at if answer.sent_at is None else answer.sent_at
         piece.pages.append(Page(batch, asked_at, cursor, place, size, again=piece is self._rewound))
         self._rewound = None if piece is self._rewound else self._rewound

@@ -137,6 +137,12 @@ class Batch:
         """Return the number of records."""
         return len(self.records)
 
+    @property
+    def last(self) -> int | None:
+        """The instant of the last record that has one, in milliseconds since 1970."""
+        stamp = next((stamp for stamp in reversed(self.stamps) if stamp is not None), None)
+        return None if stamp is None else timestamps.parse(stamp)
+
 
 def parse(body: bytes, served_at: int | None = None) -> Answer:
     """Decode the body of an answer.

@@ -37,6 +37,18 @@ def problems(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
     return [*dict.fromkeys(text for error in found for text in _described(error))]
 
 
+def mended(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a schema without the choices that are no schemas, over which the validator falls: the SDK's has some."""
+    if isinstance(schema, list):
+        return [mended(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: [mended(choice) for choice in value if isinstance(choice, dict)] if name == "anyOf" else mended(value)
+        for name, value in schema.items()
+    }
+
+
 def _described(error: Any) -> Iterator[str]:  # noqa: ANN401 - jsonschema's ValidationError, which has no types
     inner = [each for each in error.context if each.relative_path]
     if inner:

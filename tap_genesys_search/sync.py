@@ -43,8 +43,7 @@ def sync(
         batch, left = _limited(page.batch, left, bookmark.previous)
         run.leave_out(len(page.batch) - len(batch))
         yield batch
-        newest = next((stamp for stamp in reversed(batch.stamps) if stamp is not None), None)
-        if newest is not None and bookmark.emitted(timestamps.parse(newest)):
+        if (newest := batch.last) is not None and bookmark.emitted(newest):
             advance(bookmark)
         if left == 0:
             logger.info("max_results is reached; the next run goes on from here")

@@ -16,7 +16,7 @@ from typing_extensions import override
 from tap_genesys_search.configuration import ENVIRONMENT, read_environment, read_file, read_json
 from tap_genesys_search.errors import ConfigurationError, GenesysSearchError, StateError
 from tap_genesys_search.reporting import one_line_errors
-from tap_genesys_search.schema_problems import problems
+from tap_genesys_search.schema_problems import mended, problems
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, Settings
 from tap_genesys_search.streams import ConversationsStream
 from tap_genesys_search.writer import PageWriter
@@ -88,6 +88,12 @@ class TapGenesysSearch(Tap):
             raise ConfigurationError("; ".join(problems(self.config, schema)), fix=ConfigurationError.cure)
         if isinstance(self.message_writer, PageWriter):
             self.message_writer.defer_signals()
+
+    @classmethod
+    @override
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        super().append_builtin_config(config_jsonschema)
+        config_jsonschema["properties"] = mended(config_jsonschema["properties"])
 
     @override
     def discover_streams(self) -> list[Stream]:

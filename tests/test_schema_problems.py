@@ -29,6 +29,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"stream_maps": {"conversations": {"__key_properties__": ["id", {"y": PEPPER}]}}},
         "stream_maps.conversations.__key_properties__[1] must be a text",
     ),
+    "the other streams": (
+        {"stream_maps": {"__else__": PEPPER}},
+        'stream_maps.__else__ must be "__NULL__" or null',
+    ),
     "a list as a filter": (
         {"stream_maps": {"conversations": {"__filter__": [PEPPER], "__alias__": {PEPPER: 1}}}},
         "; ".join(f"stream_maps.conversations.{name} must be a text or null" for name in ("__alias__", "__filter__")),

@@ -261,9 +261,9 @@ def burst() -> Picture:
     for number in range(1, 5):
         x = right + number * share
         picture.line((x, 86), (x, 104), colour=DEEP_BLUE, arrow=True)
-        picture.text(x, 120, f"id {number * 200}", colour=DEEP_BLUE, anchor="middle", size=12)
+        picture.text(x, 120, f"the {number * 200}th", colour=DEEP_BLUE, anchor="middle", size=12)
     picture.text(right, 150, "Each search goes on behind the last id that it was shown:")
-    picture.text(right, 170, "[t TO t+1 ms} AND conversationId:{last TO *]", colour=DEEP_BLUE)
+    picture.text(right, 170, "timestamp:[t TO t+1 ms} AND conversationId:{last TO *]", colour=DEEP_BLUE)
     picture.line((at + 12, base - 130), (right - 8, 66), arrow=True)
     steps = [
         "1. What lies before t is read first, as always.",
