@@ -71,6 +71,12 @@ def test_what_a_user_would_install() -> None:
     assert f"pip_url: {PACKAGE['name']}=={PACKAGE['version']}" in text
 
 
+def test_every_command_for_a_project_is_there() -> None:
+    """All but the demo, which needs a clone, and the sandbox, which is no client."""
+    everywhere = {*group.list_commands(None)} - {"demo", "sandbox"}  # type: ignore[arg-type]
+    assert EXTRACTOR["commands"].keys() == everywhere
+
+
 @pytest.mark.parametrize("name", EXTRACTOR["commands"])
 def test_commands_are_commands(name: str) -> None:
     """Each leads to one of the people's command."""

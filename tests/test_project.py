@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -61,7 +63,9 @@ def test_there_are_workflows() -> None:
 def test_a_workflow_may_nothing_by_itself(path: Path) -> None:
     found = document(path)
     assert found["permissions"] == {}
-    assert found["concurrency"]["cancel-in-progress"] is (path.name != "release.yml")
+    # What was pushed to main is judged to the end; half a release is none.
+    expected = {"ci.yml": "${{ github.event_name == 'pull_request' }}", "nightly.yml": True, "release.yml": False}
+    assert found["concurrency"]["cancel-in-progress"] == expected[path.name]
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -83,6 +87,47 @@ def test_only_a_job_that_runs_nothing_of_ours_may_publish() -> None:
         "actions/download-artifact",
         "pypa/gh-action-pypi-publish",
     ]
+
+
+def test_only_what_was_merged_and_tested_is_built() -> None:
+    steps = JOBS["release/build"]["steps"]
+    assert steps[0]["with"]["fetch-depth"] == 0
+    commands = [step["run"] for step in steps if "run" in step]
+    order = [
+        commands.index(each)
+        for each in (
+            "git merge-base --is-ancestor HEAD origin/main",
+            ".uv/bin/uv run pytest",
+            ".uv/bin/uv build",
+            ".uv/bin/uv run pytest -m slow tests/test_wheel.py",
+        )
+    ]
+    assert order == sorted(order)
+    assert JOBS["release/publish"]["needs"] == "build"
+
+
+def test_a_release_waits_for_the_address_of_the_repository(tmp_path: Path) -> None:
+    (command,) = (step["run"] for step in JOBS["release/build"]["steps"] if "OWNER" in step.get("run", ""))
+    files = re.findall(r"\S+\.(?:md|yml)", command)
+    assert len(files) == 2
+    (tmp_path / "docs").mkdir()
+    for owner, code in (("OWNER", 1), ("somebody", 0)):
+        for name in files:
+            (tmp_path / name).write_text(f"pip_url: git+https://github.com/{owner}/tap-genesys-search.git\n")
+        assert subprocess.run(["bash", "-e", "-c", command], cwd=tmp_path, check=False).returncode == code  # noqa: S607 - whichever bash there is
+
+
+def test_the_oldest_dependencies_are_tried_with_the_extras() -> None:
+    """After the groups, which pin newer ones; nothing brings the groups' back."""
+    first, install, tests = [
+        step["run"] for step in JOBS["ci/test"]["steps"] if step.get("run", "").startswith(".uv/bin/uv ")
+    ]
+    assert "--no-sync" not in first
+    assert install == ".uv/bin/uv pip install --upgrade -r pyproject.toml --all-extras"
+    assert tests.startswith(".uv/bin/uv run --no-sync pytest tests/")
+    conditions = [step["if"] for step in JOBS["ci/test"]["steps"] if "if" in step]
+    assert conditions == ["matrix.resolution == 'lowest-direct'"] * 2
+    assert JOBS["ci/test"]["env"]["UV_RESOLUTION"] == "${{ matrix.resolution }}"
 
 
 def test_the_versions_of_python_are_those_that_are_promised() -> None:
@@ -142,8 +187,48 @@ def test_hooks_need_no_download() -> None:
     (repository,) = document(ROOT / ".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local"
     assert {hook["language"] for hook in repository["hooks"]} == {"system"}
-    entries = [hook["entry"] for hook in repository["hooks"]]
-    assert entries == ["uv run ruff check --fix", "uv run ruff format", "uv run mypy"]
+
+
+@pytest.mark.parametrize("place", [".uv/bin", "elsewhere"])
+@pytest.mark.parametrize(
+    ("identity", "expected"),
+    [
+        ("ruff-check", ["run", "ruff", "check", "--fix", "a.py", "b c.py"]),
+        ("ruff-format", ["run", "ruff", "format", "a.py", "b c.py"]),
+        ("mypy", ["run", "mypy"]),
+    ],
+)
+def test_hooks_find_the_uv_of_the_clone_or_of_the_path(
+    tmp_path: Path, place: str, identity: str, expected: list[str]
+) -> None:
+    """One that tells what it was given stands for it."""
+    (repository,) = document(ROOT / ".pre-commit-config.yaml")["repos"]
+    (hook,) = (each for each in repository["hooks"] if each["id"] == identity)
+    files = ["a.py", "b c.py"] if hook.get("pass_filenames", True) else []
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    (folder / "uv").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    (folder / "uv").chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / "elsewhere"), "/usr/bin", "/bin"])
+    done = subprocess.run(
+        [*shlex.split(hook["entry"]), *files],
+        cwd=tmp_path,
+        env={"PATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == expected
+
+
+def test_whoever_asks_for_a_change_is_led_to_where_it_goes() -> None:
+    """From the page of a pull request, /OWNER/NAME/pull/1, no path of the repository leads anywhere."""
+    text = read(".github/pull_request_template.md")
+    (target,) = re.findall(r"^\[where\]: (\S+)$", text, re.MULTILINE)
+    assert "][where]" in text
+    path, _, anchor = target.removeprefix("../blob/main/").partition("#")
+    assert target.startswith("../blob/main/")
+    assert f"\n## {anchor.replace('-', ' ').capitalize()}\n" in read(path)
 
 
 # Forms

@@ -8,7 +8,7 @@ import logging
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +16,6 @@ from tap_genesys_search.reporting import one_line_errors
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 from tests.failures import failure_of
 from tests.helpers import CLIENT, SECRET, Run, Tap, config_for, environment, kept_of, table, truth
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WORLD = WorldConfig(conversations=500)
 
@@ -61,6 +58,7 @@ def test_a_byte_order_mark_is_no_fault(tap: Tap) -> None:
     assert len(again.records) < len(first.records)
 
 
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="there is no /dev/stdin")
 def test_a_configuration_may_come_through_a_pipe() -> None:
     with SandboxServer(WORLD) as server:
         done = subprocess.run(
@@ -106,6 +104,7 @@ def test_a_dotenv_file_that_is_no_text_is_named(tap: Tap) -> None:
     assert failure["reason"] == f"the file {path} cannot be read: it is no UTF-8"
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="there is no /proc")
 def test_a_configuration_that_cannot_be_read_is_a_setting(tap: Tap) -> None:
     """An I/O error is what the memory of a process gives where there is none."""
     run = tap(None, "--config", "/proc/self/mem")

