@@ -20,10 +20,10 @@ import psycopg
 import pytest
 
 # What they compare is shown where it differs, as in a test.
-pytest.register_assert_rewrite("tests.cursors", "tests.driver", "tests.helpers")
+pytest.register_assert_rewrite("tests.support.cursors", "tests.support.driver", "tests.support.helpers")
 
-from tests.helpers import Database, ManualClock, Nursery, Tap, environment
-from tests.valkey import Valkey, valkey
+from tests.support.helpers import Database, ManualClock, Nursery, Tap, environment
+from tests.support.valkey import Valkey, valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import pytest
 from tap_genesys_search import ConfigurationError, ConversationSearchClient, GenesysAuth, QueryError
 from tap_genesys_search.arguments import BOUNDS
 from tap_genesys_search.settings import OWN, Settings
-from tests.helpers import CLIENT, SECRET
+from tests.support.helpers import CLIENT, SECRET
 
 URL = "http://127.0.0.1:9"
 

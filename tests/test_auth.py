@@ -23,8 +23,8 @@ from tap_genesys_search.errors import (
     SearchTimeoutError,
 )
 from tap_genesys_search.tokens import MemoryTokenStore
-from tests.fakes import FakeClock, serving
-from tests.login import SECRET, LoginHost, login
+from tests.support.fakes import FakeClock, serving
+from tests.support.login import SECRET, LoginHost, login
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 from tap_genesys_search.auth import GenesysAuth
 from tap_genesys_search.errors import PlatformUnavailableError
 from tap_genesys_search.tokens import MemoryTokenStore, Token
-from tests.fakes import FakeClock
-from tests.login import SECRET, later, login, together
+from tests.support.fakes import FakeClock
+from tests.support.login import SECRET, later, login, together
 
 
 def test_many_threads_ask_once() -> None:

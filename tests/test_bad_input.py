@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tap_genesys_search.sandbox import Client, Faults, SandboxServer, WorldConfig
-from tests.helpers import CLIENT, SECRET, ManualClock, Run, State, Tap, accounted_for, config_for, table, truth
+from tests.support.helpers import CLIENT, SECRET, ManualClock, Run, State, Tap, accounted_for, config_for, table, truth
 
 SETTING, PLATFORM, CONTRACT = 78, 75, 76
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers import environment
+from tests.support.helpers import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import Bookmark, Stored, fingerprint
 from tap_genesys_search.errors import StateError
-from tests.index import NOON
+from tests.support.index import NOON
 
 MINUTE = 60_000
 LOOKBACK = 10 * MINUTE

@@ -14,7 +14,7 @@ import pytest
 from tap_genesys_search import ConversationSearchClient, GenesysAuth, GenesysSearchError
 from tap_genesys_search.clock import SystemClock
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer, WorldConfig
-from tests.helpers import (
+from tests.support.helpers import (
     CLIENT,
     FAST,
     SECRET,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_genesys_search.sandbox import Client, Faults, Movement, SandboxServer, WorldConfig
-from tests.helpers import CLIENT, FAST, SECRET, ManualClock, environment, truth
+from tests.support.helpers import CLIENT, FAST, SECRET, ManualClock, environment, truth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,13 +20,13 @@ from tap_genesys_search.errors import (
     SearchTimeoutError,
 )
 from tap_genesys_search.question import Question
-from tests.fakes import START
-from tests.stage import PAGE, QUESTION, SECRET, Platform, stage
+from tests.support.fakes import START
+from tests.support.stage import PAGE, QUESTION, SECRET, Platform, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fakes import Handler
+    from tests.support.fakes import Handler
 
 
 def test_a_question_is_one_request() -> None:

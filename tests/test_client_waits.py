@@ -11,11 +11,11 @@ from tap_genesys_search.errors import (
     AuthenticationError,
     RateLimitError,
 )
-from tests.fakes import START
-from tests.stage import QUESTION, Platform, no_token, stage
+from tests.support.fakes import START
+from tests.support.stage import QUESTION, Platform, no_token, stage
 
 if TYPE_CHECKING:
-    from tests.fakes import Handler
+    from tests.support.fakes import Handler
 
 
 def test_a_refused_token_is_renewed() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.cli import main
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
-from tests.helpers import config_for
+from tests.support.helpers import config_for
 
 if TYPE_CHECKING:
     from pathlib import Path

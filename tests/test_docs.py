@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.blocks import DOCS, ROOT, Block
-from tests.pages import BLOCKS, ELSEWHERE, HERE, OPEN, README
+from tests.support.blocks import DOCS, ROOT, Block
+from tests.support.pages import BLOCKS, ELSEWHERE, HERE, OPEN, README
 
 # Nothing is left out
 

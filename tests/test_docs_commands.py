@@ -19,9 +19,9 @@ from benchmarks.rows import ROWS
 from tap_genesys_search.cli import group
 from tap_genesys_search.settings import ENV_PREFIX, OWN
 from tap_genesys_search.tap import TapGenesysSearch
-from tests.blocks import ROOT, Block, Command, commands
-from tests.helpers import environment
-from tests.pages import PLUGINS, airflow_command, of
+from tests.support.blocks import ROOT, Block, Command, commands
+from tests.support.helpers import environment
+from tests.support.pages import PLUGINS, airflow_command, of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

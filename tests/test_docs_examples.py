@@ -18,19 +18,19 @@ from tap_genesys_search.question import Question
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
 from tap_genesys_search.settings import Settings
 from tap_genesys_search.timestamps import parse
-from tests.blocks import DOCS, Block, commands
-from tests.helpers import CLIENT, SECRET, bookmark_of, config_for, truth
 from tests.orchestrate.dags import configuration
-from tests.pages import PLUGINS, README, of, the
-from tests.terminal import people
+from tests.support.blocks import DOCS, Block, commands
+from tests.support.helpers import CLIENT, SECRET, bookmark_of, config_for, truth
+from tests.support.pages import PLUGINS, README, of, the
+from tests.support.terminal import people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tap_genesys_search.shared_redis import SharedRedis
-    from tests.helpers import Database, Run, Tap
-    from tests.valkey import Valkey
+    from tests.support.helpers import Database, Run, Tap
+    from tests.support.valkey import Valkey
 
 
 def masked(text: str) -> str:

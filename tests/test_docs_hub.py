@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helpers import environment
-from tests.meltano import PROGRAMS
+from tests.support.helpers import environment
+from tests.support.meltano import PROGRAMS
 
 ROOT = Path(__file__).parents[1]
 ENTRY = ROOT / "docs" / "meltano-hub.yml"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.helpers import environment
+from tests.support.helpers import environment
 
 DOCS = Path(__file__).parents[1] / "docs"
 LINE = re.compile(r"(following nextPage|seeking) +(\d+) +([\d,]+) +([\d,]+) +([\d,]+)")

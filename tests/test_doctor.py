@@ -10,11 +10,11 @@ import pytest
 
 from tap_genesys_search.doctor import NAMES
 from tap_genesys_search.sandbox import Client, Faults, SandboxServer, WorldConfig
-from tests.commands import with_config
-from tests.helpers import SECRET, check_hidden, config_for, secrets_of
-from tests.searches import serving_searches, settings_for
-from tests.terminal import Done, people
-from tests.valkey import free_port, valkey
+from tests.support.commands import with_config
+from tests.support.helpers import SECRET, check_hidden, config_for, secrets_of
+from tests.support.searches import serving_searches, settings_for
+from tests.support.terminal import Done, people
+from tests.support.valkey import free_port, valkey
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
 from tap_genesys_search.sandbox.query import read
 from tap_genesys_search.sandbox.records import Record
 from tap_genesys_search.settings import Settings
-from tests.helpers import CLIENT, SECRET, Tap, config_for, environment, truth
+from tests.support.helpers import CLIENT, SECRET, Tap, config_for, environment, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

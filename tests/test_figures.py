@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tap_genesys_search.sandbox import Movement, SandboxServer, WorldConfig
-from tests.helpers import ManualClock, Tap, config_for, truth
+from tests.support.helpers import ManualClock, Tap, config_for, truth
 
 FULL = 200
 

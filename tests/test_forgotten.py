@@ -12,8 +12,8 @@ import pytest
 from tap_genesys_search import errors
 from tap_genesys_search.sandbox import Faults
 from tap_genesys_search.settings import OWN, Settings
-from tests import test_operations_errors
-from tests.test_operations_errors import is_in
+from tests.support import error_messages
+from tests.support.error_messages import is_in
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tap_genesys_search"
@@ -86,9 +86,9 @@ def test_the_readme_names_a_line_of_each_kind_of_error(
 ) -> None:
     """Of exactly this class: by the tables of answers, or where one is made."""
     name = kind.__name__
-    monkeypatch.setattr(test_operations_errors, "KINDS", {name: name})
+    monkeypatch.setattr(error_messages, "KINDS", {name: name})
     modules = [path for path in PACKAGE.rglob("*.py") if "sandbox" not in path.parts and path.stem != "errors"]
-    texts = [text for path in modules for found, text in test_operations_errors.raised(path) if found == name]
+    texts = [text for path in modules for found, text in error_messages.raised(path) if found == name]
     for table in (errors.SEARCH, errors.TOKEN, errors.OAUTH):
         texts += [policy.sentence for policy in table.values() if policy.error is kind]
     assert texts
@@ -103,6 +103,6 @@ def test_a_line_that_the_readme_names_is_one_that_can_be_met(quote: str) -> None
     """
     first, _, rest = quote.partition(" ")
     said = f"… {rest}" if first in OWN else quote
-    known = [text for _, _, text in test_operations_errors.messages()]
-    known += [row for rows in test_operations_errors.rows().values() for row in rows]
+    known = [text for _, _, text in error_messages.messages()]
+    known += [row for rows in error_messages.rows().values() for row in rows]
     assert [text for text in known if is_in(text, said)] != []

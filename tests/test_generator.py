@@ -27,7 +27,7 @@ from tap_genesys_search import (
 )
 from tap_genesys_search.clock import SystemClock
 from tap_genesys_search.sandbox import Client, Faults, Movement, SandboxServer, WorldConfig
-from tests.helpers import CLIENT, FAST, SECRET, ManualClock, environment, truth
+from tests.support.helpers import CLIENT, FAST, SECRET, ManualClock, environment, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,15 +17,26 @@ import pytest
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer, WorldConfig
-from tests.helpers import ManualClock, Run, State, Tap, accounted_for, bookmark_of, config_for, kept_of, table, truth
-from tests.meltano import Meltano
+from tests.support.helpers import (
+    ManualClock,
+    Run,
+    State,
+    Tap,
+    accounted_for,
+    bookmark_of,
+    config_for,
+    kept_of,
+    table,
+    truth,
+)
+from tests.support.meltano import Meltano
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.helpers import Database
+    from tests.support.helpers import Database
 
 CONVERSATIONS = 100_000
 DAYS = 30.0

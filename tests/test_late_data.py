@@ -10,7 +10,7 @@ import pytest
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
-from tests.helpers import (
+from tests.support.helpers import (
     NOON,
     ManualClock,
     Message,
@@ -23,13 +23,13 @@ from tests.helpers import (
     table,
     truth,
 )
-from tests.outages import outage_after
+from tests.support.outages import outage_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.helpers import Database
+    from tests.support.helpers import Database
 
 DAY = 86_400
 WEEK = 7 * DAY

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 import tap_genesys_search
-from tests.helpers import environment
+from tests.support.helpers import environment
 
 PACKAGE = "tap_genesys_search"
 ROOT = Path(tap_genesys_search.__file__).parent

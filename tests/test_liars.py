@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes import serving
-from tests.helpers import NOON, Run, State, Tap, accounted_for, bookmark_of, table
-from tests.liars import FINE, MORNING, Liar, Lie
-from tests.lies import LIES
-from tests.searches import settings_for
+from tests.support.fakes import serving
+from tests.support.helpers import NOON, Run, State, Tap, accounted_for, bookmark_of, table
+from tests.support.liars import FINE, MORNING, Liar, Lie
+from tests.support.lies import LIES
+from tests.support.searches import settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.fakes import Server
+    from tests.support.fakes import Server
 
 
 @pytest.fixture

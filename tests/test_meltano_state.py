@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
-from tests.helpers import SECRET, ManualClock, bookmark_of, truth
-from tests.meltano import Meltano
+from tests.support.helpers import SECRET, ManualClock, bookmark_of, truth
+from tests.support.meltano import Meltano
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.helpers import Database
+    from tests.support.helpers import Database
 
 
 @pytest.mark.slow

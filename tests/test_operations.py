@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
-from tests.helpers import SECRET, bookmark_of, check_hidden, config_for, environment, truth
-from tests.meltano import PROGRAMS, STATE_ID, Meltano
+from tests.support.helpers import SECRET, bookmark_of, check_hidden, config_for, environment, truth
+from tests.support.meltano import PROGRAMS, STATE_ID, Meltano
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.helpers import Database, Tap
+    from tests.support.helpers import Database, Tap
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

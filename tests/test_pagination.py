@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ContractError
 from tap_genesys_search.question import Ask, Axis, Question
-from tests.cursors import BOTH, HOUR, Found, cursor, read, same
-from tests.index import NOON, Index, page
+from tests.support.cursors import BOTH, HOUR, Found, cursor, read, same
+from tests.support.index import NOON, Index, page
 
 if TYPE_CHECKING:
     from tap_genesys_search.pagination import SeekCursor

@@ -11,8 +11,8 @@ import pytest
 from tap_genesys_search.errors import ContractError
 from tap_genesys_search.pagination import MAX_READINGS, SeekCursor
 from tap_genesys_search.question import MAX_PAGE_SIZE, Ask, Axis, Question
-from tests.cursors import BOTH, HOUR, crowd, cursor, read, same
-from tests.index import NOON, Index, page
+from tests.support.cursors import BOTH, HOUR, crowd, cursor, read, same
+from tests.support.index import NOON, Index, page
 
 if TYPE_CHECKING:
     from tap_genesys_search.records import Answer

@@ -11,8 +11,8 @@ import pytest
 from tap_genesys_search.errors import ContractError
 from tap_genesys_search.pagination import MAX_DOUBTS, MAX_EMPTY_PAGES, MAX_LOOKS, SeekCursor
 from tap_genesys_search.question import Ask, Axis, Question
-from tests.cursors import BOTH, changed, crowd, cursor, read, same, step
-from tests.index import NOON, Index, page
+from tests.support.cursors import BOTH, changed, crowd, cursor, read, same, step
+from tests.support.index import NOON, Index, page
 
 if TYPE_CHECKING:
     from tap_genesys_search.records import Answer

@@ -12,8 +12,8 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ContractError
 from tap_genesys_search.pagination import MAX_EMPTY_PAGES, MAX_EMPTY_PAGES_FOLLOWED, MAX_READINGS, SeekCursor
 from tap_genesys_search.question import Ask, Axis, Question
-from tests.cursors import BOTH, HOUR, cursor, read, same
-from tests.index import NOON, Index, page
+from tests.support.cursors import BOTH, HOUR, cursor, read, same
+from tests.support.index import NOON, Index, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tap_genesys_search import timestamps
 from tap_genesys_search.pagination import MAX_HALVINGS, SeekCursor
 from tap_genesys_search.question import Ask, Axis
-from tests.cursors import BOTH, HOUR, Found, cursor, same
-from tests.index import NOON, Index, page
+from tests.support.cursors import BOTH, HOUR, Found, cursor, same
+from tests.support.index import NOON, Index, page
 
 
 class TestNarrowing:

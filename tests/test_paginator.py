@@ -13,7 +13,7 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.pagination import SeekCursor
 from tap_genesys_search.paginator import SeekPaginator
 from tap_genesys_search.question import Ask
-from tests.index import NOON, Index
+from tests.support.index import NOON, Index
 
 if TYPE_CHECKING:
     from tap_genesys_search.records import Answer

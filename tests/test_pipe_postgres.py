@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer, WorldConfig
-from tests.helpers import Database, ManualClock, State, Tap, bookmark_of, config_for, load, truth
+from tests.support.helpers import Database, ManualClock, State, Tap, bookmark_of, config_for, load, truth
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,16 +16,16 @@ from tap_genesys_search.errors import ConfigurationError, ContractError
 from tap_genesys_search.plan import MOST_BARS, Bar, Plan, Unit, drawn, plan
 from tap_genesys_search.records import Answer
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
-from tests.commands import with_config
-from tests.helpers import config_for, truth
-from tests.searches import serving_searches, settings_for
+from tests.support.commands import with_config
+from tests.support.helpers import config_for, truth
+from tests.support.searches import serving_searches, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tap_genesys_search.question import Question
-    from tests.terminal import Done
+    from tests.support.terminal import Done
 
 DAYS = 20
 

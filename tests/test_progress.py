@@ -15,8 +15,8 @@ from tap_genesys_search.client import Stats
 from tap_genesys_search.progress import ProgressLog, describe_minutes, describe_range, searches_for
 from tap_genesys_search.rate_limit import RateBudget
 from tap_genesys_search.slices import Progress
-from tests.fakes import FakeClock
-from tests.index import NOON
+from tests.support.fakes import FakeClock
+from tests.support.index import NOON
 
 #: Requests a minute of the budget: five a second.
 RATE = 300

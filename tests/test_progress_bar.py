@@ -12,8 +12,8 @@ import pytest
 
 from tap_genesys_search.progress import consoles
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
-from tests.helpers import Tap, config_for
-from tests.terminal import Shown, on_terminal
+from tests.support.helpers import Tap, config_for
+from tests.support.terminal import Shown, on_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path

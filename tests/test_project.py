@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from tap_genesys_search.cli import group
-from tests.blocks import ROOT
-from tests.pages import OPEN
+from tests.support.blocks import ROOT
+from tests.support.pages import OPEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -342,3 +342,10 @@ def test_a_wrong_tag_ends_the_release_in_one_line() -> None:
     done = subprocess.run([sys.executable, str(NOTES), "v0.0.0"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"the tag v0.0.0 is not v{VERSION}, the version in pyproject.toml\n"
+
+
+def test_no_test_imports_from_another_test() -> None:
+    """What they share stands in tests/support."""
+    pattern = re.compile(r"^\s*(?:from|import) tests\.(?:\w+\.)*test_\w+", re.MULTILINE)
+    paths = (ROOT / "tests").rglob("*.py")
+    assert [str(path) for path in paths if pattern.search(path.read_text(encoding="utf-8"))] == []

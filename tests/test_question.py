@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.question import MAX_PAGE_SIZE, Ask, Axis, Question, quoted
-from tests.cursors import cursor
-from tests.index import NOON
+from tests.support.cursors import cursor
+from tests.support.index import NOON
 
 
 class TestQuestion:

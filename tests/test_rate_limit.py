@@ -11,8 +11,8 @@ import pytest
 
 from tap_genesys_search.errors import RateLimitError
 from tap_genesys_search.rate_limit import RateBudget
-from tests.fakes import START, FakeClock, Timeline
-from tests.limits import Platform, headers, most_in_a_second
+from tests.support.fakes import START, FakeClock, Timeline
+from tests.support.limits import Platform, headers, most_in_a_second
 
 if TYPE_CHECKING:
     from collections.abc import Callable

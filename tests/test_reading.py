@@ -13,8 +13,8 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import ContractError
 from tap_genesys_search.question import Ask, Axis
-from tests.driver import BOTH, SLOW, reading, spread
-from tests.index import NOON, Index, page
+from tests.support.driver import BOTH, SLOW, reading, spread
+from tests.support.index import NOON, Index, page
 
 if TYPE_CHECKING:
     from tap_genesys_search.records import Answer

@@ -9,8 +9,8 @@ import pytest
 from tap_genesys_search.errors import ContractError, QueryError, SearchTimeoutError
 from tap_genesys_search.pagination import MAX_HALVINGS
 from tap_genesys_search.question import Ask, Axis
-from tests.driver import SLOW, reading, spread
-from tests.index import NOON, Index, page
+from tests.support.driver import SLOW, reading, spread
+from tests.support.index import NOON, Index, page
 
 
 class TestFaults:

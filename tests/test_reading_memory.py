@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.driver import buffered, reading, spread
+from tests.support.driver import buffered, reading, spread
 
 
 class TestMemory:

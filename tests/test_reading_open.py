@@ -9,8 +9,8 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import QueryError
 from tap_genesys_search.question import Axis
-from tests.driver import SLOW, Driver, reading, spread
-from tests.index import page
+from tests.support.driver import SLOW, Driver, reading, spread
+from tests.support.index import page
 
 if TYPE_CHECKING:
     from tap_genesys_search.records import Answer

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tap_genesys_search import timestamps
 from tap_genesys_search.question import Ask, Axis
 from tap_genesys_search.reading import BUFFER_BYTES
-from tests.driver import BOTH, SLOW, buffered, reading
-from tests.index import NOON, Index, SortedIndex, page
+from tests.support.driver import BOTH, SLOW, buffered, reading
+from tests.support.index import NOON, Index, SortedIndex, page
 
 if TYPE_CHECKING:
     from tap_genesys_search.pagination import SeekCursor

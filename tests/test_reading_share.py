@@ -12,8 +12,8 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.question import Ask, Axis
 from tap_genesys_search.reading import BUFFER_BYTES
-from tests.driver import BOTH, Driver, buffered, reading, spread
-from tests.index import NOON, Index, page
+from tests.support.driver import BOTH, Driver, buffered, reading, spread
+from tests.support.index import NOON, Index, page
 
 
 class TestShare:

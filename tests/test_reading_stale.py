@@ -8,8 +8,8 @@ import pytest
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import QueryError
-from tests.driver import Driver, reading, spread
-from tests.index import NOON, Index
+from tests.support.driver import Driver, reading, spread
+from tests.support.index import NOON, Index
 
 
 class TestStale:

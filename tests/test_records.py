@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tap_genesys_search import records
 from tap_genesys_search.errors import ContractError
 from tap_genesys_search.records import Answer, CutBodyError, parse
-from tests.answers import STAMP, body, encode, one, value
+from tests.support.answers import STAMP, body, encode, one, value
 
 
 class TestEnvelope:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tap_genesys_search.records import MAX_DEPTH, parse
-from tests.answers import body, value
+from tests.support.answers import body, value
 
 
 class TestDepth:

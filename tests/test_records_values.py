@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tap_genesys_search.records import MAX_DECIMALS, MAX_WHOLE_DIGITS, parse
-from tests.answers import FORMAT, body, value
+from tests.support.answers import FORMAT, body, value
 
 
 class TestValues:

@@ -14,9 +14,9 @@ import pytest
 from tap_genesys_search import errors
 from tap_genesys_search.reporting import one_line_errors
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
-from tests.failures import failure_of
-from tests.helpers import CLIENT, SECRET, Run, Tap, config_for, environment
-from tests.terminal import people
+from tests.support.failures import failure_of
+from tests.support.helpers import CLIENT, SECRET, Run, Tap, config_for, environment
+from tests.support.terminal import people
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ import pytest
 
 from tap_genesys_search.reporting import one_line_errors
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
-from tests.failures import failure_of
-from tests.helpers import CLIENT, SECRET, Run, Tap, config_for, environment, kept_of, table, truth
+from tests.support.failures import failure_of
+from tests.support.helpers import CLIENT, SECRET, Run, Tap, config_for, environment, kept_of, table, truth
 
 WORLD = WorldConfig(conversations=500)
 

@@ -19,7 +19,7 @@ from tap_genesys_search.reading import Reading
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 from tap_genesys_search.streams import ConversationsStream
 from tap_genesys_search.tap import TapGenesysSearch
-from tests.helpers import CLIENT, FAST, SECRET, config_for
+from tests.support.helpers import CLIENT, FAST, SECRET, config_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

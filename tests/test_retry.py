@@ -25,12 +25,12 @@ from tap_genesys_search.retry import Retrier, Signal, Throttled, Transient, Unau
 from tap_genesys_search.shared_budget import RedisBudget
 from tap_genesys_search.shared_redis import SharedRedis
 from tap_genesys_search.transport import Reply, new_session, refusal, send, settings_for
-from tests.fakes import START, FakeClock, Handler, serving
+from tests.support.fakes import START, FakeClock, Handler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.valkey import Valkey
+    from tests.support.valkey import Valkey
 
 
 class Script:

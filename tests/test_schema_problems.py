@@ -8,8 +8,8 @@ import pytest
 
 from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.tap import TapGenesysSearch
-from tests.helpers import CLIENT, SECRET, check_hidden
-from tests.logs import logged
+from tests.support.helpers import CLIENT, SECRET, check_hidden
+from tests.support.logs import logged
 
 PEPPER = "p3pper"
 HASHING = f'{{"hash_seed": "{PEPPER}"}}'

@@ -17,9 +17,9 @@ from tap_genesys_search.pagination import SeekCursor
 from tap_genesys_search.question import Axis, Question
 from tap_genesys_search.rate_limit import RateBudget
 from tap_genesys_search.sandbox import Client, Faults, SandboxServer, WorldConfig
-from tests.fakes import FakeClock
-from tests.helpers import CLIENT, FAST, SECRET
-from tests.index import SortedIndex
+from tests.support.fakes import FakeClock
+from tests.support.helpers import CLIENT, FAST, SECRET
+from tests.support.index import SortedIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

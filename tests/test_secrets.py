@@ -19,9 +19,9 @@ from tap_genesys_search.sandbox.tokens import TOKEN_MARK
 from tap_genesys_search.settings import Settings
 from tap_genesys_search.tap import TapGenesysSearch
 from tap_genesys_search.transport import Reply
-from tests.helpers import CLIENT, FAST, SECRET, Run, Tap, check_hidden, config_for, environment, secrets_of
-from tests.logs import logged
 from tests.sandbox.api import until
+from tests.support.helpers import CLIENT, FAST, SECRET, Run, Tap, check_hidden, config_for, environment, secrets_of
+from tests.support.logs import logged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

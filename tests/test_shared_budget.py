@@ -15,10 +15,10 @@ from tap_genesys_search.clock import SystemClock
 from tap_genesys_search.errors import RateLimitError
 from tap_genesys_search.shared_budget import HORIZON, LEASE, RedisBudget
 from tap_genesys_search.shared_redis import _HEAD, SharedRedis
-from tests.fakes import FakeClock, Timeline
-from tests.helpers import environment
-from tests.limits import Platform, headers, most_in_a_second
-from tests.valkey import Valkey, valkey
+from tests.support.fakes import FakeClock, Timeline
+from tests.support.helpers import environment
+from tests.support.limits import Platform, headers, most_in_a_second
+from tests.support.valkey import Valkey, valkey
 
 API, CLIENT = "https://api.example.com", "id-1"
 HOUR = 3600.0

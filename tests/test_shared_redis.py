@@ -21,11 +21,11 @@ from tap_genesys_search.redis_url import checked, place_of
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
 from tap_genesys_search.settings import Settings
 from tap_genesys_search.shared_redis import LOOK_AGAIN
-from tests.fakes import FakeClock
-from tests.helpers import CLIENT, SECRET, Nursery, Run, Tap, check_hidden, config_for, truth
-from tests.logs import logged
 from tests.sandbox.api import until
-from tests.valkey import Valkey, certificates, free_port, tls_proxy, valkey
+from tests.support.fakes import FakeClock
+from tests.support.helpers import CLIENT, SECRET, Nursery, Run, Tap, check_hidden, config_for, truth
+from tests.support.logs import logged
+from tests.support.valkey import Valkey, certificates, free_port, tls_proxy, valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,10 +13,10 @@ import pytest
 from tap_genesys_search import GenesysAuth, MemoryTokenStore, RedisTokenStore, SharedRedis, Token, TokenStore
 from tap_genesys_search.errors import PlatformUnavailableError
 from tap_genesys_search.shared_tokens import LOCKED_AT_MOST
-from tests.fakes import FakeClock, Server, serving
-from tests.helpers import environment
-from tests.login import LoginHost, together
-from tests.valkey import Valkey, valkey
+from tests.support.fakes import FakeClock, Server, serving
+from tests.support.helpers import environment
+from tests.support.login import LoginHost, together
+from tests.support.valkey import Valkey, valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.helpers import Message, Tap
+    from tests.support.helpers import Message, Tap
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 COMMANDS = {"catalog": ["--discover"], "about": ["--about", "--format=json"]}

@@ -10,7 +10,7 @@ from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 from tap_genesys_search.tap import TapGenesysSearch
-from tests.helpers import CLIENT, SECRET
+from tests.support.helpers import CLIENT, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import fingerprint
 from tap_genesys_search.sandbox import Client, SandboxServer, WorldConfig
-from tests.helpers import (
+from tests.support.helpers import (
     CLIENT,
     SECRET,
     ManualClock,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
-from tests.helpers import NOON, ManualClock, Run, Tap, config_for
+from tests.support.helpers import NOON, ManualClock, Run, Tap, config_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer
-from tests.days import HOUR, MINUTE, stir, world
-from tests.helpers import (
+from tests.support.days import HOUR, MINUTE, stir, world
+from tests.support.helpers import (
     CLIENT,
     FAST,
     NOON,
@@ -27,7 +27,7 @@ from tests.helpers import (
     table,
     truth,
 )
-from tests.singer import records_of
+from tests.support.singer import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

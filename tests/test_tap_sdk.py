@@ -8,9 +8,9 @@ import signal
 import pytest
 
 from tap_genesys_search.sandbox import SandboxServer
-from tests.days import DENSE, HOUR, MINUTE, stir, world
-from tests.helpers import FAST, ManualClock, Run, Tap, accounted_for, bookmark_of, config_for, table, truth
-from tests.singer import selected
+from tests.support.days import DENSE, HOUR, MINUTE, stir, world
+from tests.support.helpers import FAST, ManualClock, Run, Tap, accounted_for, bookmark_of, config_for, table, truth
+from tests.support.singer import selected
 
 CHANNELS = {"voice", "chat", "email", "callback", "message"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer
-from tests.days import DENSE, HOUR, MINUTE, stir, world
-from tests.helpers import NOON, ManualClock, Tap, accounted_for, bookmark_of, config_for, table, truth
+from tests.support.days import DENSE, HOUR, MINUTE, stir, world
+from tests.support.helpers import NOON, ManualClock, Tap, accounted_for, bookmark_of, config_for, table, truth
 
 # Clocks
 

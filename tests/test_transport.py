@@ -16,14 +16,14 @@ import requests
 
 from tap_genesys_search.retry import Transient
 from tap_genesys_search.transport import _bounded, new_session, send, settings_for
-from tests.fakes import serving
-from tests.valkey import certificates
+from tests.support.fakes import serving
+from tests.support.valkey import certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fakes import Handler
+    from tests.support.fakes import Handler
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BODY = b'{"query": "*"}'

@@ -16,9 +16,9 @@ from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 from tap_genesys_search.records import parse
 from tap_genesys_search.tap import TapGenesysSearch
 from tap_genesys_search.writer import PageMessage
-from tests.documents import IDENTITY, RECORDS, TIME, VALUES, Object, Text, Value, answer_of, rescued
-from tests.helpers import Database, Message, Tap, load
-from tests.searches import serving_searches, settings_for
+from tests.support.documents import IDENTITY, RECORDS, TIME, VALUES, Object, Text, Value, answer_of, rescued
+from tests.support.helpers import Database, Message, Tap, load
+from tests.support.searches import serving_searches, settings_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers import Database, Message, Nursery, Run, Tap, load
-from tests.searches import serving_searches, settings_for
+from tests.support.helpers import Database, Message, Nursery, Run, Tap, load
+from tests.support.searches import serving_searches, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from tests.fakes import Server
+    from tests.support.fakes import Server
 
 STAMP = '"timestamp":"2026-10-03T08:15:02.417Z"'
 DEPTH = 5_000

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
-from tests.helpers import Run, config_for, environment, truth
+from tests.support.helpers import Run, config_for, environment, truth
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.question import Axis
 from tap_genesys_search.reading import BUFFER_BYTES, Reading
 from tap_genesys_search.workers import CancelledError, Workers
-from tests.crew import PATIENCE, asking, ended, ids, make, threads, workers
-from tests.fakes import FakeClock
+from tests.support.crew import PATIENCE, asking, ended, ids, make, threads, workers
+from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

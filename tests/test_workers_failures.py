@@ -9,8 +9,8 @@ import pytest
 
 from tap_genesys_search.errors import ContractError, PlatformUnavailableError, QueryError, SearchTimeoutError
 from tap_genesys_search.question import Ask
-from tests.crew import PATIENCE, SPAN, asking, ended, ids, make, workers
-from tests.index import NOON
+from tests.support.crew import PATIENCE, SPAN, asking, ended, ids, make, workers
+from tests.support.index import NOON
 
 if TYPE_CHECKING:
     from collections.abc import Callable

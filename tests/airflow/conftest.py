@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from tests.airflow.mailbox import Mailbox
-from tests.helpers import CLIENT, SECRET, Database
-from tests.meltano import PROGRAMS
+from tests.support.helpers import CLIENT, SECRET, Database
+from tests.support.meltano import PROGRAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

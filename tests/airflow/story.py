@@ -18,8 +18,8 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 
 from tap_genesys_search import timestamps
 from tests.airflow.field import Field, clear, tasks_of
-from tests.helpers import bookmark_of, truth
-from tests.meltano import STATE_ID
+from tests.support.helpers import bookmark_of, truth
+from tests.support.meltano import STATE_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tap_genesys_search.sandbox.index import Page
     from tap_genesys_search.sandbox.query import Query
     from tests.airflow.mailbox import Mailbox
-    from tests.helpers import Database
+    from tests.support.helpers import Database
 
 DAY = 86400
 PASSWORDS = {"warehouse": "warehouse-password", "meltano": "meltano-password"}

@@ -16,8 +16,8 @@ from sqlalchemy import select
 
 from tap_genesys_search.sandbox import Movement, SandboxServer, WorldConfig
 from tests.airflow.story import PASSWORDS, Story, World, days_ago, postgres_connection
-from tests.helpers import FAST, SECRET, check_hidden, truth
-from tests.meltano import PROGRAMS, Meltano
+from tests.support.helpers import FAST, SECRET, check_hidden, truth
+from tests.support.meltano import PROGRAMS, Meltano
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.airflow.field import Field
     from tests.airflow.mailbox import Mailbox
-    from tests.helpers import Database
+    from tests.support.helpers import Database
 
 pytestmark = pytest.mark.filterwarnings("default")
 

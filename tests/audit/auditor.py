@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tap_genesys_search import timestamps
 from tap_genesys_search.audit import Audit, Finding
 from tap_genesys_search.explain import Found
-from tests.helpers import config_for, environment
-from tests.terminal import Done, people
+from tests.support.helpers import config_for, environment
+from tests.support.terminal import Done, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

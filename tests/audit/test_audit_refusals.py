@@ -9,8 +9,8 @@ import pytest
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 from tests.audit.auditor import Auditor, by_time
-from tests.helpers import truth
-from tests.outages import outage_after
+from tests.support.helpers import truth
+from tests.support.outages import outage_after
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ import pytest
 
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 from tap_genesys_search.timestamps import parse, write
-from tests.helpers import CLIENT, FAST, SECRET, Database, truth
-from tests.meltano import PROGRAMS, Meltano
 from tests.orchestrate.dags import Login, backfill, config, configuration, meltano_calls
+from tests.support.helpers import CLIENT, FAST, SECRET, Database, truth
+from tests.support.meltano import PROGRAMS, Meltano
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tap_genesys_search.sandbox.index import Page
     from tap_genesys_search.sandbox.query import Query
-    from tests.valkey import Valkey
+    from tests.support.valkey import Valkey
 
 DAY = 86_400_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.helpers import Run
+    from tests.support.helpers import Run
 
 
 def failure_of(run: Run) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tap_genesys_search.reading import BUFFER_BYTES, Reading
 from tap_genesys_search.workers import Workers
-from tests.fakes import FakeClock
-from tests.index import NOON, Index
+from tests.support.fakes import FakeClock
+from tests.support.index import NOON, Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable

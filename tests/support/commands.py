@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.terminal import Done, people
+from tests.support.terminal import Done, people
 
 if TYPE_CHECKING:
     from pathlib import Path

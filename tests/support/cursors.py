@@ -9,7 +9,7 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.pagination import SeekCursor
 from tap_genesys_search.question import Axis, Question
-from tests.index import NOON, Index
+from tests.support.index import NOON, Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable

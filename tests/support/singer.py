@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.helpers import Message
+    from tests.support.helpers import Message
 
 
 def records_of(message: Message) -> list[Message]:

@@ -12,7 +12,7 @@ from tap_genesys_search import timestamps
 from tap_genesys_search.errors import QueryError, SearchTimeoutError
 from tap_genesys_search.question import Axis
 from tap_genesys_search.reading import BUFFER_BYTES, Reading
-from tests.index import NOON, Index, SortedIndex
+from tests.support.index import NOON, Index, SortedIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable

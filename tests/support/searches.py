@@ -6,12 +6,12 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tests.fakes import serving
+from tests.support.fakes import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.fakes import Handler, Server
+    from tests.support.fakes import Handler, Server
 
 TOKEN = b'{"access_token":"t0ken","token_type":"bearer","expires_in":3600}'
 

@@ -9,13 +9,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tap_genesys_search import timestamps
-from tests.helpers import NOON
-from tests.searches import TOKEN
+from tests.support.helpers import NOON
+from tests.support.searches import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.fakes import Handler
+    from tests.support.fakes import Handler
 
     Document = Any
     Row = dict[str, Any]

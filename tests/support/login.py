@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tap_genesys_search.auth import GenesysAuth
-from tests.fakes import FakeClock, Server, serving
+from tests.support.fakes import FakeClock, Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.fakes import Handler
+    from tests.support.fakes import Handler
 
 SECRET = "s3cr3t+value/with signs"
 

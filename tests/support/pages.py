@@ -6,7 +6,7 @@ import ast
 
 import yaml
 
-from tests.blocks import DOCS, PAGES, ROOT, Block, blocks
+from tests.support.blocks import DOCS, PAGES, ROOT, Block, blocks
 
 #: What a reader of the repository may open.
 OPEN = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")), ROOT / ".github" / "pull_request_template.md"]

@@ -12,12 +12,12 @@ from tap_genesys_search.auth import GenesysAuth
 from tap_genesys_search.client import SearchClient
 from tap_genesys_search.question import Question
 from tap_genesys_search.rate_limit import RateBudget
-from tests.fakes import FakeClock, Server, serving
+from tests.support.fakes import FakeClock, Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.fakes import Handler
+    from tests.support.fakes import Handler
 
 SECRET = "s3cr3t-value"
 QUESTION = Question(0, 10**12, size=2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 
 if TYPE_CHECKING:
-    from tests.helpers import ManualClock
+    from tests.support.helpers import ManualClock
 
 MINUTE = 60
 HOUR = 3_600

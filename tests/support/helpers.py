@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING, Any
 import psycopg
 
 from tap_genesys_search.sandbox.tokens import TOKEN_MARK
-from tests.forms import forms_of
-from tests.nursery import SCRIPT
-from tests.singer import records_of
+from tests.support.forms import forms_of
+from tests.support.nursery import SCRIPT
+from tests.support.singer import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from click.testing import CliRunner
 
 from tap_genesys_search.cli import main
-from tests.helpers import environment
+from tests.support.helpers import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.helpers import CLIENT, FAST, SECRET, State, environment
+from tests.support.helpers import CLIENT, FAST, SECRET, State, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tap_genesys_search.sandbox import SandboxServer
-    from tests.helpers import Database
+    from tests.support.helpers import Database
 
-PROJECT = Path(__file__).parents[1] / "meltano.yml"
+PROJECT = Path(__file__).parents[2] / "meltano.yml"
 PIPE = ("tap-genesys-search", "target-postgres")
 STATE_ID = f"dev:{PIPE[0]}-to-{PIPE[1]}"
 PROGRAMS = Path(sys.executable).parent

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tests.helpers import Message
+    from tests.support.helpers import Message
 
 MAX_DEPTH = 500
 #: The keys whose types the schema tells.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.fakes import FakeClock
+    from tests.support.fakes import FakeClock
 
 
 def headers(count: object, allowed: object, reset: object) -> dict[str, str]:

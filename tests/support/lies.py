@@ -7,8 +7,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tap_genesys_search import timestamps
-from tests.helpers import NOON
-from tests.liars import CONTRACT, CROWD, DAY, FAR, FINE, HOUR, PLATFORM, Asked, Lie, conversation
+from tests.support.helpers import NOON
+from tests.support.liars import CONTRACT, CROWD, DAY, FAR, FINE, HOUR, PLATFORM, Asked, Lie, conversation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
