@@ -92,6 +92,7 @@ class Bookmark:
         self._since = stored.since if change is None else None
         self._source = source
         self._begin = begin
+        self._lookback = lookback
         self._newest: int | None = None
         self._run_start = 0
         self._advanced = self._stored.bookmark is None
@@ -102,8 +103,10 @@ class Bookmark:
         bookmark = self._stored.bookmark
         if bookmark is not None:
             previous = bookmark if self._stored.run_start is None else self._stored.run_start
-            self.start = max(begin, min(bookmark, previous - lookback))
-            if begin > min(bookmark, previous - lookback):
+            settled = min(bookmark, previous - lookback)
+            self.start = max(begin, settled)
+            # What lies before `since` no run has read, so nothing is cut off there.
+            if begin > settled and (self._since is None or begin > self._since):
                 self._cut_off = previous
             if begin > bookmark:
                 self.warning = (
@@ -153,7 +156,9 @@ class Bookmark:
         )
         since = self._begin if self._since is None else min(self._begin, self._since)
         run_start = self._run_start
-        if stored is not None and stored < self._begin <= newest:
+        # By now a run would no longer look back that far: or the same would be read again for ever.
+        let_go = self._cut_off is not None and self._run_start - self._lookback >= self._begin
+        if let_go or (stored is not None and stored < self._begin <= newest):
             # What lies between was not read: whoever moves start_date back has to be told.
             since = self._begin
         elif self._cut_off is not None:

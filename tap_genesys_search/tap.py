@@ -107,7 +107,8 @@ class TapGenesysSearch(Tap):
             StateError: It has not the shape of a state.
         """
         document: object = state
-        bookmarks = document.get("bookmarks", {}) if isinstance(document, dict) else None
+        # One that is wrapped in something else would pass for that of a first run.
+        bookmarks = document.get("bookmarks", None if document else {}) if isinstance(document, dict) else None
         if not isinstance(bookmarks, dict) or not all(isinstance(entry, dict) for entry in bookmarks.values()):
             raise StateError(_NO_STATE)
         super().load_state(state)
@@ -154,8 +155,8 @@ def _checked(file: IO[str] | None, kind: str, otherwise: type[GenesysSearchError
     if file is None:
         return None
     text, document = read_json(file, kind, otherwise)
-    if isinstance(document, str):
-        # The SDK would take it for the path of another file.
+    if document is None or isinstance(document, str):
+        # The SDK would take it for none at all, or for the path of another file.
         message = f"the {kind} file {file.name} holds no JSON object"
         raise otherwise(message)
     # A pipe can be read once only.

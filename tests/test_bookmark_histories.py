@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import Bookmark, Stored
 from tap_genesys_search.errors import StateError
 
@@ -23,9 +25,10 @@ class History:
     records: list[tuple[int, int]]
     state: dict[str, str] = field(default_factory=dict)
     read: set[int] = field(default_factory=set)
+    lookback: int = LOOKBACK
 
-    def run(self, now: int, start_date: int | None, killed_after: int | None = None) -> None:
-        """Run the tap.
+    def run(self, now: int, start_date: int | None, killed_after: int | None = None) -> float:
+        """Run the tap; return from when on it has read.
 
         Raises:
             StateError: It refuses to go on.
@@ -34,7 +37,7 @@ class History:
             Stored.from_state(self.state),
             source="s",
             start_date=None if start_date is None else BEGIN + start_date * MINUTE,
-            lookback=LOOKBACK * MINUTE,
+            lookback=self.lookback * MINUTE,
             on_source_change="fail",
         )
         mark.begin(BEGIN + now * MINUTE)
@@ -50,6 +53,7 @@ class History:
                 self.state = mark.state()
         if killed_after is None and mark.finished(BEGIN + now * MINUTE):
             self.state = mark.state()
+        return low
 
 
 MOMENTS = st.integers(0, 120)
@@ -79,3 +83,15 @@ def test_a_start_date_that_moves_hides_nothing(
     except StateError:
         return
     assert history.read == set(range(len(records)))
+
+
+@pytest.mark.parametrize(("before", "lookback"), [(None, 10), (0, 10), (55, 10), (None, 10_000), (55, 10_000)])
+def test_a_start_date_within_the_lookback_does_not_hold_the_state_for_ever(before: int | None, lookback: int) -> None:
+    """Where an earlier run had begun before it, in the same place, or none had."""
+    history = History([(minute, 0) for minute in range(0, 400, 3)], lookback=lookback)
+    if before is not None:
+        history.run(60, before)
+    for now in range(65, 400, 5):
+        start = history.run(now, 55)
+    assert history.state["run_start"] == timestamps.write(BEGIN + 395 * MINUTE)
+    assert start == max(55, 390 - lookback)

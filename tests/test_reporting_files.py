@@ -38,11 +38,19 @@ def test_a_file_that_is_no_json_is_named(tap: Tap, kind: str, content: bytes) ->
     assert failure["reason"] == f"the {kind} file {path} is no JSON"
 
 
+@pytest.mark.parametrize("text", ['"somewhere"', "null"])
 @pytest.mark.parametrize("kind", ["state", "catalog"])
-def test_a_text_in_a_file_is_no_path_to_another(tap: Tap, kind: str) -> None:
-    path = tap.write(kind, '"somewhere"')
+def test_a_text_in_a_file_is_no_path_to_another_and_null_is_not_none(tap: Tap, kind: str, text: str) -> None:
+    path = tap.write(kind, text)
     failure = failure_of(tap({"client_id": CLIENT, "client_secret": SECRET}, f"--{kind}", path))
     assert failure["reason"] == f"the {kind} file {path} holds no JSON object"
+
+
+@pytest.mark.parametrize("state", [{"singer_state": {"bookmarks": {}}}, {"type": "STATE", "value": {}}])
+def test_a_state_within_something_else_is_not_that_of_a_first_run(tap: Tap, state: dict[str, object]) -> None:
+    failure = failure_of(tap({"client_id": CLIENT, "client_secret": SECRET}, "--state", tap.write("state", state)))
+    assert failure["reason"].startswith("the state is none: it must be an object with bookmarks by stream")
+    assert failure["exit_code"] == 78
 
 
 def test_a_byte_order_mark_is_no_fault(tap: Tap) -> None:

@@ -74,7 +74,8 @@ def read_config() -> Config:
         text = Connection.get(NAME).extra
     except AirflowNotFoundException:
         text = None
-    if text:
+    # The form of Airflow's web page fills in an empty object.
+    if text and text.strip() != "{}":
         return Config.parse(text, f"the extra of the connection {NAME}")
     path = Path(os.environ.get("GENESYS_SEARCH_CONFIG") or Path(__file__).with_name(f"{NAME}.json"))
     try:
@@ -155,12 +156,16 @@ class Sync(Step):
         if handover:
             self.hold(handover, meltano)
         meltano.run(**self.settings(config))
-        if handover:
+        if handover and Variable.get(HANDOVER, default=None):
             Variable.delete(HANDOVER)
 
     def hold(self, handover: dict[str, Any], meltano: Meltano) -> None:
         """Write what the seam has written again, where a run that outlived its worker has written over it."""
-        if state := rejoin(meltano.state(handover["state"]), handover["bookmark"]):
+        stored = meltano.state(handover["state"])
+        if not bookmark_of(stored):
+            # Someone has begun anew.
+            Variable.delete(HANDOVER)
+        elif state := rejoin(stored, handover["bookmark"]):
             self.log.warning("Another run had written over what the backfill has handed over: it holds again")
             meltano.set_state(handover["state"], state)
 

@@ -72,7 +72,7 @@ def windows(start: str, end: str | None, days: float, *, not_after: Iterable[str
 
 def bookmark_of(state: State) -> State:
     """What a state says of the stream; nothing at first."""
-    found: State = state.get("bookmarks", {}).get(STREAM, {})
+    found: State = (state.get("bookmarks") or {}).get(STREAM) or {}
     return found
 
 
@@ -109,6 +109,9 @@ def seam(stored: State, bookmarks: Sequence[State], plan: Sequence[Mapping[str, 
                 "the sync's state was written for another API host, client_id or query than this backfill's",
                 "run the sync with on_source_change first (keep or restart), or use another project for this question",
             )
+        if parse(str(old["replication_key_value"])) < parse(since):
+            # Nobody has read what lies between: the sync goes on from where it was.
+            newest = []
         newest.append(str(old["replication_key_value"]))
         # A state that lacks it: the tap looks back from the bookmark.
         run_start = min(started, str(old.get("run_start") or old["replication_key_value"]), key=parse)

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
+_AGAIN: Final = "the next attempt goes on from the last state"
+#: What Meltano says of itself: the kind, and what to do.
+_OF_MELTANO: Final = (
+    ("already running", BUSY, f"nothing, if it ends; {_AGAIN}"),
+    ("inside a Meltano project", FINAL, "correct project in the configuration"),
+    (
+        "not known to Meltano|^Block .* not found|[Ee]nvironment .* not found",
+        FINAL,
+        "copy tap, target and environment of meltano.yml into the project",
+    ),
+    ("could not be found|not installed", FINAL, "run meltano install in the project on every worker"),
+)
+
 _STOP_SECONDS: Final = 3
 #: Belongs to Airflow: its own secrets, and what would make Meltano import its packages.
 _NOT_PASSED_ON: Final = ("AIRFLOW", "_AIRFLOW", "PYTHONPATH", "VIRTUAL_ENV", "TAP_GENESYS_SEARCH_", "TARGET_POSTGRES_")
@@ -159,6 +172,10 @@ class Report:
         except (ValueError, TypeError, KeyError):
             # A project with a logging.yaml, or a command that does not log through Meltano.
             text, name = line.strip(), ""
+            if text.startswith("Error: "):
+                # Of Meltano's command line, which is no log.
+                self._note(text.removeprefix("Error: "), "error", name)
+                return text
             level = next((each for each in ("critical", "error") if each.upper() in line or f"[{each}" in line), "info")
         if not text or text == "METRIC" or "Need help fixing" in text or "Task exception was never" in text:
             return ""
@@ -186,15 +203,14 @@ class Report:
 
     def failure(self, code: int) -> Failure:
         """Say why, by the best that was logged."""
-        again = "the next attempt goes on from the last state"
         if self._record:
             return self._record
         if self._loader:
-            return Failure("warehouse", f"{TARGET}: {self._loader}", f"look after the warehouse; {again}")
+            return Failure("warehouse", f"{TARGET}: {self._loader}", f"look after the warehouse; {_AGAIN}")
         if self._critical:
             return Failure("unknown", self._critical)
-        if "already running" in self._error:
-            return Failure(BUSY, self._error.partition(" To ignore")[0], f"nothing, if it ends; {again}")
-        if "could not be found" in self._error or "not installed" in self._error:
-            return Failure(FINAL, self._error, "run meltano install in the project on every worker")
-        return Failure("meltano", self._error or f"meltano ended with code {code}", f"see the task's log; {again}")
+        for pattern, kind, fix in _OF_MELTANO:
+            if re.search(pattern, self._error):
+                # What it says of --force would be two runs at once.
+                return Failure(kind, re.split(r",? (?:To|or) ignore", self._error)[0], fix)
+        return Failure("meltano", self._error or f"meltano ended with code {code}", f"see the task's log; {_AGAIN}")

@@ -204,6 +204,28 @@ def test_the_next_run_reads_all_that_moved_since_the_backfill_began(data: st.Dat
     assert bookmark.previous == max([*windows, *([parse(old["replication_key_value"])] if old else [])])
 
 
+HOURS = st.integers(0, 100).map(lambda hours: BEGIN + hours * DAY // 24)
+
+
+@given(read=HOURS, killed=HOURS, first=HOURS, started=HOURS, found=HOURS)
+def test_the_sync_reads_what_lies_before_the_windows(
+    read: int, killed: int, first: int, started: int, found: int
+) -> None:
+    """It may have been cut off in its own first reading, with all that is newer still to come."""
+    first, found, started = sorted((first, found, started))
+    began, since = max(read, killed), BEGIN - DAY
+    old = {"replication_key_value": write(read), "run_start": write(began), "since": write(since), "source": "s"}
+    plan = [{"start": write(first), "end": write(started)}]
+    bookmarks = [{"replication_key_value": write(found), "source": "s"}]
+    stored = backfill.bookmark_of(backfill.seam({"bookmarks": {"conversations": old}}, bookmarks, plan, write(started)))
+    next_run = Bookmark(
+        Stored.from_state(stored), source="s", start_date=since, lookback=600_000, on_source_change="fail"
+    )
+    if read < first:
+        assert next_run.start <= read
+    assert next_run.start <= min(began, started) - 600_000
+
+
 SEAMED = {
     "replication_key": "timestamp",
     "replication_key_value": "2026-02-27T10:00:00.000Z",

@@ -115,6 +115,36 @@ LOGS: dict[str, tuple[list[str], str, str, bool]] = {
         "Plugin 'tap' is not installed. What to do: run meltano install in the project on every worker",
         True,
     ),
+    "busy, with another advice": (
+        [
+            entry(
+                "Another 'a' pipeline is already running. Wait until it ends, or ignore this check using '--force'.",
+                "error",
+            )
+        ],
+        "busy",
+        f"Another 'a' pipeline is already running. Wait until it ends. What to do: nothing, if it ends; {AGAIN}",
+        False,
+    ),
+    "no project": (
+        ["Error: `meltano run` must be run inside a Meltano project.", "Use `meltano init <a>` to create one."],
+        "configuration",
+        "`meltano run` must be run inside a Meltano project. What to do: correct project in the configuration",
+        True,
+    ),
+    **{
+        line: (
+            [log],
+            "configuration",
+            f"{line.rstrip('.')}. What to do: copy tap, target and environment of meltano.yml into the project",
+            True,
+        )
+        for line, log in {
+            "Block tap-a not found": "Error: Block tap-a not found",
+            "Environment 'a' was not found.": entry("Environment 'a' was not found.", "error"),
+            "Plugin 'tap-a' is not known to Meltano.": entry("Plugin 'tap-a' is not known to Meltano.", "error"),
+        }.items()
+    },
     "killed": (
         [],
         "meltano",
