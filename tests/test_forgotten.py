@@ -97,7 +97,7 @@ def test_the_readme_names_a_line_of_each_kind_of_error(
 
 @pytest.mark.parametrize("quote", quotes())
 def test_a_line_that_the_readme_names_is_one_that_can_be_met(quote: str) -> None:
-    """A text of the code or, where that is made of parts, a row of docs/operations.md, which is compared with them.
+    """A text of the code or, where that is made of parts, a row of docs/errors.md, which is compared with them.
 
     What is said of a setting begins with its name, which stands in neither.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 
 #: Modules whose texts nobody meets in operation.
 EXCLUDED_MODULES = {
@@ -47,7 +47,7 @@ HANDED_IN = {
 }
 #: Which argument is the text, if not the first.
 PLACES = {"_error": 1, "_unavailable": 1}
-HEADINGS = {"configuration": "### Configuration (78)", "platform": "### Platform (75)", "contract": "### Contract (76)"}
+HEADINGS = {"configuration": "## Configuration (78)", "platform": "## Platform (75)", "contract": "## Contract (76)"}
 KINDS = {
     name: value.kind
     for name, value in vars(errors).items()
@@ -134,7 +134,7 @@ def rows() -> dict[str, list[str]]:
     """The first cells of the page's tables of errors, by kind."""
     found = {}
     for kind, heading in HEADINGS.items():
-        section = PAGE.split(f"{heading}\n")[1].split("\n### ")[0]
+        section = PAGE.split(f"{heading}\n")[1].split("\n## ")[0]
         found[kind] = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| ")]
     return found
 

@@ -1,4 +1,4 @@
-"""The table of errors in docs/operations.md: each error of the code has a row, and each row an error."""
+"""The table of errors in docs/errors.md: each error of the code has a row, and each row an error."""
 
 from __future__ import annotations
 
