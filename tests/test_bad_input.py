@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from tap_genesys_search.sandbox import Client, Faults, SandboxServer, WorldConfig
 from tests.support.helpers import CLIENT, SECRET, ManualClock, Run, State, Tap, accounted_for, config_for, table, truth
+from tests.support.valkey import free_port
 
 SETTING, PLATFORM, CONTRACT = 78, 75, 76
 
@@ -51,14 +51,6 @@ class Case:
 def setting(names: str, **config: object) -> Case:
     """A setting that can be seen to be wrong without asking anyone."""
     return Case(SETTING, rf"\b{names}\b", config)
-
-
-def closed_port() -> int:
-    """A port of this machine where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 SETTINGS = {
@@ -116,7 +108,7 @@ CASES = {
     "token url that is no login host": Case(
         SETTING, "client_secret.*/api/v2/search", {"auth_url": "{url}/api/v2/search"}, searches=TRIES
     ),
-    "nobody listens": Case(PLATFORM, "base_url and region", {"base_url": f"http://127.0.0.1:{closed_port()}"}),
+    "nobody listens": Case(PLATFORM, "base_url and region", {"base_url": f"http://127.0.0.1:{free_port()}"}),
     "host of no region": Case(PLATFORM, "base_url and region", {"base_url": "https://api.mypurecloud.invalid"}),
     "outage": Case(PLATFORM, "try again later", faults={"outage": True}, searches=TRIES),
     "outage of the login": Case(PLATFORM, "try again later", faults={"outage": True, "token_faults": True}),
@@ -164,7 +156,7 @@ def left_out(config: dict[str, object]) -> dict[str, object]:
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])
 def test_a_wrong_setting_is_named_before_anything_is_asked_or_written(tap: Tap, name: str, level: str) -> None:
     case = SETTINGS[name]
-    config = {"client_id": CLIENT, "client_secret": SECRET, "base_url": f"http://127.0.0.1:{closed_port()}"}
+    config = {"client_id": CLIENT, "client_secret": SECRET, "base_url": f"http://127.0.0.1:{free_port()}"}
     run = tap(left_out(config | case.config), state=NOON_STATE, env={"LOGLEVEL": level})
     if level == "INFO":
         check(run, case)

@@ -44,11 +44,6 @@ class ClockOf(SystemClock):
         return self._clock.now
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
 def client_of(
     server: SandboxServer,
     clock: ManualClock,

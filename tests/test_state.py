@@ -36,11 +36,6 @@ FORM = {"replication_key", "replication_key_value", "source", "since", "run_star
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def server(clock: ManualClock) -> Iterator[SandboxServer]:
     clients = [Client(), Client("rotated", SECRET)]
     with SandboxServer(WorldConfig(conversations=2_000, days=1), clients=clients, clock=clock) as started:
