@@ -150,10 +150,8 @@ class Bookmark:
         that off as read by this question.
         """
         stored = self._stored.bookmark
-        newest = max(
-            ([] if self._newest is None else [min(self._newest, self._run_start)])
-            + ([] if stored is None else [stored])
-        )
+        emitted = None if self._newest is None else min(self._newest, self._run_start)
+        newest = max(each for each in (emitted, stored) if each is not None)
         since = self._begin if self._since is None else min(self._begin, self._since)
         run_start = self._run_start
         # By now a run would no longer look back that far: or the same would be read again for ever.

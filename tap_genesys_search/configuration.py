@@ -110,7 +110,7 @@ def read_json(
     Raises:
         GenesysSearchError: It is missing, or no JSON.
     """
-    name = file if isinstance(file, Path) else getattr(file, "name", "given")
+    name = name_of(file)
     try:
         text = file.read_text(encoding="utf-8") if isinstance(file, Path) else file.read()
         text = text.removeprefix("\ufeff")
@@ -121,6 +121,11 @@ def read_json(
     except (ValueError, RecursionError) as error:
         message = f"the {kind} file {name} is no JSON"
         raise otherwise(message) from error
+
+
+def name_of(file: Path | IO[str]) -> object:
+    """What a file is called in messages."""
+    return file if isinstance(file, Path) else getattr(file, "name", "given")
 
 
 def _refuse(text: str) -> float:

@@ -13,7 +13,7 @@ from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
-from tap_genesys_search.configuration import ENVIRONMENT, read_environment, read_file, read_json
+from tap_genesys_search.configuration import ENVIRONMENT, name_of, read_environment, read_file, read_json
 from tap_genesys_search.errors import ConfigurationError, GenesysSearchError, StateError
 from tap_genesys_search.reporting import one_line_errors
 from tap_genesys_search.schema_problems import mended, problems
@@ -157,7 +157,7 @@ def _checked(file: IO[str] | None, kind: str, otherwise: type[GenesysSearchError
     text, document = read_json(file, kind, otherwise)
     if document is None or isinstance(document, str):
         # The SDK would take it for none at all, or for the path of another file.
-        message = f"the {kind} file {file.name} holds no JSON object"
+        message = f"the {kind} file {name_of(file)} holds no JSON object"
         raise otherwise(message)
     # A pipe can be read once only.
     return io.StringIO(text)

@@ -156,7 +156,7 @@ class Sync(Step):
         if handover:
             self.hold(handover, meltano)
         meltano.run(**self.settings(config))
-        if handover and Variable.get(HANDOVER, default=None):
+        if handover and stored_handover(config):
             Variable.delete(HANDOVER)
 
     def hold(self, handover: dict[str, Any], meltano: Meltano) -> None:

@@ -6,12 +6,14 @@ import math
 import re
 from copy import deepcopy
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from genesys_search_config import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from genesys_search_config import State
 
 STREAM: Final = "conversations"
 
@@ -20,8 +22,6 @@ _MOST_WINDOWS: Final = 1000
 #: Longer than any range, and no more than a calendar holds.
 _LONGEST_DAYS: Final = 4_000_000
 _UTC: Final = timezone.utc  # noqa: UP017 - Airflow runs on Python 3.10 too
-
-State = dict[str, Any]
 
 
 def parse(text: str) -> datetime:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TAP: Final = "tap-genesys-search"
 TARGET: Final = "target-postgres"
 
+State = dict[str, Any]
+
 #: Kinds of failures, beside the tap's own: what no retry mends, and what has to wait until another run has ended.
 FINAL: Final = "configuration"
 BUSY: Final = "busy"

@@ -9,16 +9,14 @@ import signal
 import subprocess
 import tempfile
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from genesys_search_config import BUSY, FINAL, TAP, TARGET, Failure, refuse, secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from genesys_search_config import Config
-
-State = dict[str, Any]
+    from genesys_search_config import Config, State
 
 _AGAIN: Final = "the next attempt goes on from the last state"
 #: What Meltano says of itself: the kind, and what to do.
