@@ -64,9 +64,8 @@ class TapGenesysSearch(Tap):
         if state is not None and not isinstance(state, (dict, str, PurePath)):
             raise StateError(_NO_STATE)
         catalog = kwargs.get("catalog")
-        if catalog is not None and not isinstance(catalog, (dict, str, PurePath, Catalog)):
-            message = "the catalog is none: it must be an object with streams, as --discover writes it"
-            raise ConfigurationError(message)
+        if catalog is not None and not isinstance(catalog, (str, PurePath, Catalog)):
+            kwargs["catalog"] = _catalog(catalog)
         if parse_env_config and (config is None or isinstance(config, dict)):
             # The SDK would take `.env` from above the folder where it is installed, and a wrong number for a bug.
             config, parse_env_config = (config or {}) | read_environment(), False
@@ -88,6 +87,9 @@ class TapGenesysSearch(Tap):
             raise ConfigurationError("; ".join(problems(self.config, schema)), fix=ConfigurationError.cure)
         if isinstance(self.message_writer, PageWriter):
             self.message_writer.defer_signals()
+        if self.input_catalog is not None and not any(stream.selected for stream in self.streams.values()):
+            # A run that reads nothing must not look like one that found nothing new.
+            self.logger.warning("the catalog selects no stream, so nothing is read; see select, or --catalog")
 
     @classmethod
     @override
@@ -149,6 +151,16 @@ class TapGenesysSearch(Tap):
             help=command.help,
             logger=cls.logger,
         )
+
+
+def _catalog(document: object) -> Catalog:
+    try:
+        if isinstance(document, dict) and isinstance(document["streams"], list):
+            return Catalog.from_dict(document)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    message = "the catalog is none: it must be an object with streams, as --discover writes it"
+    raise ConfigurationError(message)
 
 
 def _checked(file: IO[str] | None, kind: str, otherwise: type[GenesysSearchError]) -> IO[str] | None:

@@ -53,6 +53,42 @@ def test_a_state_within_something_else_is_not_that_of_a_first_run(tap: Tap, stat
     assert failure["exit_code"] == 78
 
 
+ENTRY: dict[str, object] = {"tap_stream_id": "conversations", "schema": {"properties": {"id": {}}}, "metadata": []}
+
+
+@pytest.mark.parametrize(
+    "catalog",
+    [
+        {},
+        [],
+        {"streams": None},
+        {"streams": {"conversations": ENTRY}},
+        {"streams": [1]},
+        {"streams": [{"tap_stream_id": "conversations", "schema": None}]},
+        {"streams": [ENTRY | {"tap_stream_id": {}}]},
+        {"streams": [ENTRY | {"schema": {"properties": {"id": 7}}}]},
+        {"streams": [ENTRY | {"metadata": [{"breadcrumb": []}]}]},
+    ],
+    ids=range(9),
+)
+def test_a_catalog_that_is_none_is_said_in_one_line(tap: Tap, catalog: object) -> None:
+    """The SDK's own words for it are a traceback, or a run that reads nothing and succeeds."""
+    run = tap({"client_id": CLIENT, "client_secret": SECRET}, "--catalog", tap.write("catalog", catalog))
+    failure = failure_of(run)
+    assert failure["reason"] == "the catalog is none: it must be an object with streams, as --discover writes it"
+    assert (failure["exit_code"], "Traceback" in run.stderr) == (78, False)
+
+
+@pytest.mark.parametrize("name", ["conversations", "talks"])
+def test_a_catalog_that_selects_nothing_does_not_look_like_a_run_without_news(tap: Tap, name: str) -> None:
+    metadata = [{"breadcrumb": [], "metadata": {"selected": name != "conversations"}}]
+    catalog = {"streams": [ENTRY | {"tap_stream_id": name, "metadata": metadata}]}
+    run = tap({"client_id": CLIENT, "client_secret": SECRET}, catalog=catalog)
+    assert (run.code, run.messages) == (0, [])
+    assert "WARNING" in run.stderr
+    assert "the catalog selects no stream, so nothing is read" in run.stderr
+
+
 def test_a_byte_order_mark_is_no_fault(tap: Tap) -> None:
     """As some editors write it."""
     with SandboxServer(WORLD) as server:
