@@ -17,6 +17,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
+from tap_genesys_search import timestamps
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -108,16 +110,18 @@ class Audit:
         low: First instant of the range, milliseconds since 1970.
         high: End of the range, exclusive.
         due: Where the next run begins to read: nothing from there on can be a fault yet. None: not known.
+        until: Where every run ends, exclusive: what lies from there on no run reads. None: each ends when it starts.
 
     Attributes:
         days: Counts by day, in days since 1970.
         outside: Rows of the warehouse that do not lie in the range.
     """
 
-    def __init__(self, low: int, high: int, due: int | None = None) -> None:
+    def __init__(self, low: int, high: int, due: int | None = None, until: int | None = None) -> None:
         self.low = low
         self.high = high
         self.due = due
+        self._until = timestamps.END if until is None else until
         self.days: dict[int, Day] = {}
         self.outside = 0
         self._shifts = [0, 0]
@@ -241,7 +245,7 @@ class Audit:
             self._shifts[1] += (at - held) % _QUARTER == 0
             if held > at:
                 return What.NEWER
-        if self.due is not None and at >= self.due:
+        if self._is_due(at):
             return What.SINCE_LOAD
         return What.MISSING if held is None else What.STALE
 
@@ -254,12 +258,16 @@ class Audit:
         if found.at <= newest:
             # Equal: it was shown late, after its time had been read.
             return What.NEWER if found.at < held else What.DOUBLE if newest > held else None
-        if self.due is not None and found.at >= self.due:
+        if self._is_due(found.at):
             return What.SINCE_LOAD
         if self.low <= found.at < self.high:
             # The merge has seen it there on both sides.
             return What.DOUBLE
-        return What.MOVED if self.due is None else What.STALE
+        return What.MOVED if self.due is None or found.at >= self._until else What.STALE
+
+    def _is_due(self, at: int) -> bool:
+        """Whether the next run reads this instant."""
+        return self.due is not None and self.due <= at < self._until
 
 
 def _by_instant(rows: Iterable[Row]) -> Iterator[_Group]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import sqlite3
@@ -13,12 +12,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.audit import DAY, Audit, Day, Finding, What
+from tap_genesys_search.audit_out import Out
 from tap_genesys_search.audit_report import estimates, summary, table
 from tap_genesys_search.audit_rows import opened
 from tap_genesys_search.configuration import config_option, read_config
@@ -27,7 +27,6 @@ from tap_genesys_search.errors import ConfigurationError, ContractError, Genesys
 from tap_genesys_search.explain import look_up, next_run, read_state
 from tap_genesys_search.question import Axis, Question, instant_of
 from tap_genesys_search.records import STREAM
-from tap_genesys_search.reporting import fault_of_machine
 from tap_genesys_search.search import ConversationSearchClient
 from tap_genesys_search.search_run import SearchRun
 from tap_genesys_search.settings import Settings
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from tap_genesys_search.audit_rows import Rows
     from tap_genesys_search.slices import Page
 
-_COLUMNS: Final = ("id", "what", "source_timestamp", "warehouse_timestamp")
 _EXAMPLES: Final = 5
 #: With what stream maps make the warehouse's ids others than the source's.
 _MAPPED: Final = ("__filter__", "id", "timestamp")
@@ -58,7 +56,7 @@ class _Task:
     high: int | None
     due: int | None
     look_ups: int
-    out: Path | None
+    out: Out
     mapped: list[str]
     #: The first ids of each fault, to be shown.
     examples: list[Finding] = field(default_factory=list)
@@ -101,14 +99,14 @@ def audit_command(
 
     ROWS is CSV or JSON lines, from a file or from a pipe (-). The exit code is 0 only if nothing is missing or stale.
     """
-    config = read_config(sources)
-    settings = Settings.from_config(config)
+    findings = Out(out)
+    findings.refuse(each for each in (path, state, *sources) if each is not None)
+    findings.clear()
     if quick and out is not None:
         message = "--quick knows no ids: leave out --out or --quick"
         raise ConfigurationError(message)
-    if out is not None and out.resolve() == Path(path).resolve():
-        message = f"--out would replace the export itself, {path}"
-        raise ConfigurationError(message)
+    config = read_config(sources)
+    settings = Settings.from_config(config)
     with ExitStack() as stack:
         task = _Task(
             settings,
@@ -118,12 +116,11 @@ def audit_command(
             instant_of(end, "--end", settings.end),
             None if state is None else _due(settings, state),
             look_ups,
-            out,
+            findings,
             _mapped(config.get("stream_maps")),
         )
-        if task.high is not None and task.high <= task.low:
-            message = f"nothing to compare: the range ends at {timestamps.write(task.high)} and does not begin before"
-            raise ConfigurationError(message)
+        if task.high is not None:
+            _check_range(task.low, task.high)
         try:
             report = _quick(task) if quick else _audit(task)
         except sqlite3.OperationalError as error:
@@ -133,6 +130,12 @@ def audit_command(
         click.echo(line)
     if not report["ok"]:
         sys.exit(1)
+
+
+def _check_range(low: int, high: int) -> None:
+    if high <= low:
+        message = f"nothing to compare: the range ends at {timestamps.write(high)} and does not begin before"
+        raise ConfigurationError(message)
 
 
 def _out_of_room(error: sqlite3.OperationalError) -> GenesysSearchError:
@@ -157,7 +160,14 @@ def _due(settings: Settings, path: str) -> int:
     if stored.bookmark is None:
         message = f"the state file {path} holds no bookmark of the stream conversations: nothing has been loaded by it"
         raise StateError(message)
-    return next_run(settings, stored, "keep" if settings.on_source_change == "keep" else "fail").start
+    following = next_run(settings, stored)
+    if following.previous is None:
+        message = (
+            f"{following.change}, and on_source_change is restart, so the next run reads all of it again: leave out"
+            " --state"
+        )
+        raise StateError(message)
+    return following.start
 
 
 def _audit(task: _Task) -> dict[str, Any]:
@@ -169,17 +179,17 @@ def _audit(task: _Task) -> dict[str, Any]:
         message = f"nothing to compare: the range begins at {timestamps.write(task.low)}, which is not over yet"
         raise ConfigurationError(message)
     with ExitStack() as stack:
-        writer = stack.enter_context(_Writer(task.out))
+        out = stack.enter_context(task.out)
         pages = stack.enter_context(closing(cast("Generator[Page, None, None]", run.pages())))
         # The first answer fixes the range's end.
         first = next(pages, None)
-        audit = stack.enter_context(Audit(task.low, run.high, task.due))
+        audit = stack.enter_context(Audit(task.low, run.high, task.due, task.settings.end))
         audit.merge(_rows(chain([] if first is None else [first], pages), task), task.rows)
         shown: Counter[What] = Counter()
         for finding in audit.findings(
             lambda each: look_up(task.client.http.ask, task.settings.query, each), task.look_ups
         ):
-            writer.write(finding)
+            out.write(finding)
             shown[finding.what] += 1
             if finding.what in {What.MISSING, What.STALE, What.UNKNOWN} and shown[finding.what] <= _EXAMPLES:
                 task.examples.append(finding)
@@ -190,7 +200,7 @@ def _audit(task: _Task) -> dict[str, Any]:
             timeless=task.timeless,
             searches=task.client.http.stats.searches,
             is_bounded=task.high is not None and task.high <= run.run_start,
-            out=None if task.out is None else str(task.out),
+            out=None if out.path is None else str(out.path),
             mapped=task.mapped,
         )
 
@@ -204,57 +214,11 @@ def _rows(pages: Iterable[Page], task: _Task) -> Iterator[Row]:
                 yield timestamps.parse(stamp), identity
 
 
-class _Writer:
-    """Writes the findings to a file, if there is one; it stands there only once the audit has come to its end."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._csv: Any = None
-        self._path = path
-        if path is None:
-            return
-        self._part = path.with_name(f"{path.name}.part")
-        try:
-            self._file = self._part.open("w", encoding="utf-8", newline="")
-            # Whoever comes next must not take the file of an earlier audit for that of one that failed.
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise self._error(error) from error
-        self._csv = csv.writer(self._file, lineterminator="\n")
-        self._csv.writerow(_COLUMNS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._path is None:
-            return
-        try:
-            self._file.close()
-            if kind is None:
-                self._part.replace(self._path)
-        except OSError as error:
-            raise self._error(error) from error
-        finally:
-            self._part.unlink(missing_ok=True)
-
-    def write(self, finding: Finding) -> None:
-        """Write a line."""
-        if self._csv is not None:
-            stamps = ("" if at is None else timestamps.write(at) for at in (finding.source, finding.warehouse))
-            try:
-                self._csv.writerow((finding.id, finding.what.value, *stamps))
-            except OSError as error:
-                raise self._error(error) from error
-
-    def _error(self, error: OSError) -> GenesysSearchError:
-        fault = fault_of_machine(error, f"the file {self._path}")
-        return fault or ConfigurationError(f"the file {self._path} cannot be written: {error.strerror}")
-
-
 def _quick(task: _Task) -> dict[str, Any]:
     """Compare counts by day: one search for the oldest conversation, and one for each day; after an empty one again."""
     now = timestamps.from_seconds(task.client.clock.time())
     high = min(edge for edge in (now, task.high, task.due) if edge is not None)
+    _check_range(task.low, high)
     held = Counter(at // DAY for at, _ in task.rows if task.low <= at < high)
     days = {day: Day(warehouse=count) for day, count in held.items()}
     query = task.settings.query

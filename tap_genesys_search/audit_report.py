@@ -161,7 +161,7 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
         (gone["moved"], "gone, moved: the source has them after the range now"),
         (gone["no_longer_matching"], "gone, no longer matching: the source has them, the query leaves them out"),
         (gone["unknown"], "gone, unknown: in the warehouse only; the source has no such id (deleted, or never there)"),
-        (gone["not_looked_up"], "gone, not looked up: there were more than --look-ups"),
+        (gone["not_looked_up"], "gone, not looked up: --look-ups were used up"),
         (total["changed_since_load"], f"since load: the next run reads them ({_from(report)})"),
         (report["newer_in_the_warehouse"], "newer in the warehouse than in the source"),
         (
@@ -193,7 +193,9 @@ def _from(report: dict[str, Any]) -> str:
 def _examples(report: dict[str, Any]) -> Iterator[str]:
     for each in report["examples"]:
         held = f"in the warehouse of {each['warehouse']}" if each["warehouse"] else ""
-        yield f"{each['what']}: {each['id']}  {', '.join(filter(None, (each['source'], held)))}"
+        # Whatever a row may hold, a terminal must not obey it.
+        identity = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in each["id"])
+        yield f"{each['what']}: {identity}  {', '.join(filter(None, (each['source'], held)))}"
     told = sum(report["total"][name] for name in _FAULTS) + report["gone"]["unknown"]
     if told > len(report["examples"]):
         yield f"(and more: {report['out'] or '--out FILE'} has all ids)"
@@ -211,7 +213,8 @@ def _remedy(report: dict[str, Any]) -> Iterator[str]:
 def _verdict(report: dict[str, Any]) -> str:
     cost = f"({report['searches']:,} searches)"
     gone = report["total"]["gone"]
-    only = f"; {gone:,} {'row is' if gone == 1 else 'rows are'} in the warehouse only" if gone else ""
+    rows = "row of the warehouse is" if gone == 1 else "rows of the warehouse are"
+    only = f"; {gone:,} {rows} not in the source's range" if gone else ""
     if report["ok"]:
         return click.style(f"Nothing is missing or stale{only} {cost}.", fg="green")
     if not any(report["total"][name] for name in _FAULTS):

@@ -72,13 +72,18 @@ class Rows:
     def _fields(self) -> Iterator[tuple[int, str, str]]:
         """Yield the number of a line, an id and a timestamp as they stand there."""
         lines = iter(self._lines)
-        first = next(lines, None)
-        if first is None:
-            return
-        if first.lstrip().startswith("{"):
-            yield from self._json(chain([first], lines))
+        # The blank ones are passed on, too, as they count.
+        head: list[str] = []
+        for line in lines:
+            head.append(line)
+            if line.strip():
+                break
         else:
-            yield from self._csv(chain([first], lines))
+            return
+        if line.lstrip().startswith("{"):
+            yield from self._json(chain(head, lines))
+        else:
+            yield from self._csv(chain(head, lines))
 
     def _json(self, lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
         for number, line in enumerate(lines, 1):
@@ -161,7 +166,8 @@ def opened(path: str) -> Iterator[Rows]:
     """
     name = "the export" if path == "-" else path
     if path == "-":
-        if sys.stdin.isatty():
+        # It is None where it was closed.
+        if sys.stdin is None or sys.stdin.isatty():
             message = "nothing is piped in: give a file, or pipe the warehouse's rows into it"
             raise ConfigurationError(message)
         piped = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")

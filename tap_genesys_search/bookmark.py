@@ -69,6 +69,7 @@ class Bookmark:
 
     Attributes:
         start: Where this run begins to read.
+        change: What is another than when the state was written, in words, or None; the settings accept it.
         warning: A hole that the settings make, in words, or None.
 
     Raises:
@@ -87,6 +88,7 @@ class Bookmark:
                 " all again) or to keep (accept it and go on), or give this run a state of its own"
             )
             raise StateError(message)
+        self.change = change
         restart = change is not None and on_source_change == "restart"
         self._stored = Stored() if restart else stored
         self._since = stored.since if change is None else None

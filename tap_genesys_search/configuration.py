@@ -111,6 +111,9 @@ def read_json(
         GenesysSearchError: It is missing, or no JSON.
     """
     name = name_of(file)
+    if file == Path():
+        message = f"the name of the {kind} file is empty"
+        raise ConfigurationError(message)
     try:
         text = file.read_text(encoding="utf-8") if isinstance(file, Path) else file.read()
         text = text.removeprefix("\ufeff")

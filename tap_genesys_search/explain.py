@@ -102,7 +102,7 @@ def read_state(path: str) -> Stored:
     return Stored.from_state(entry)
 
 
-def next_run(settings: Settings, stored: Stored, on_source_change: str | None = None) -> Bookmark:
+def next_run(settings: Settings, stored: Stored) -> Bookmark:
     """Return the bookmark that the next run would begin with.
 
     Raises:
@@ -113,7 +113,7 @@ def next_run(settings: Settings, stored: Stored, on_source_change: str | None = 
         source=fingerprint(settings.base_url, settings.client_id, settings.query),
         start_date=settings.start,
         lookback=settings.lookback_seconds * 1000,
-        on_source_change=on_source_change or settings.on_source_change,
+        on_source_change=settings.on_source_change,
     )
 
 
@@ -193,8 +193,11 @@ def _verdict(found: Found, settings: Settings, bookmark: Bookmark | None, stop: 
     if settings.end is not None and found.at >= settings.end:
         return "The next run will NOT read it: it does not lie before end_date."
     if bookmark is not None and found.at < bookmark.start:
+        why = "an earlier run has read that time"
+        if bookmark.change is not None:
+            why = f"{bookmark.change}, and on_source_change is keep, so it goes on from the bookmark"
         return (
-            "The next run will NOT read it: an earlier run has read that time. If the warehouse lacks it, read its day"
+            f"The next run will NOT read it: {why}. If the warehouse lacks it, read its day"
             " again by a run with start_date, end_date and a state of its own."
         )
     limit = "" if settings.max_results is None else f", unless max_results {settings.max_results:,} is reached before"
@@ -204,6 +207,8 @@ def _verdict(found: Found, settings: Settings, bookmark: Bookmark | None, stop: 
 
 def _why(at: int, bookmark: Bookmark | None) -> str:
     previous = None if bookmark is None else bookmark.previous
+    if bookmark is not None and bookmark.change is not None and previous is None:
+        return f"{bookmark.change}, and on_source_change is restart, so all is read again"
     if previous is None:
         return "nothing has been read yet"
     return "it is newer than the bookmark" if at > previous else "it lies in the lookback, which is read again"

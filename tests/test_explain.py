@@ -104,8 +104,24 @@ def test_a_run_that_would_stop() -> None:
         "-> The next run will read nothing: the state was written"
     )
     assert "will read it" in said("2026-10-05T11:50:00Z", stored, on_source_change="keep")[-1]
-    assert "will NOT read it" in said("2026-10-05T10:00:00Z", stored, on_source_change="keep")[-1]
-    assert "nothing has been read yet" in said("2026-10-05T10:00:00Z", stored, on_source_change="restart")[-1]
+
+
+@pytest.mark.parametrize(
+    ("stored", "change"),
+    [
+        (replace(STORED, source="another"), "the state was written for another API host, client_id or query"),
+        (replace(STORED, since=BOOKMARK), "start_date is before 2026-10-05T11:30:00.000Z, from which on everything"),
+    ],
+    ids=["another source", "an earlier start_date"],
+)
+def test_a_change_that_the_settings_accept_is_the_reason(stored: Stored, change: str) -> None:
+    """Neither an earlier run has read that time, nor has nothing been read yet."""
+    assert said("2026-10-05T10:00:00Z", stored, on_source_change="keep")[-1].startswith(
+        f"-> The next run will NOT read it: {change}"
+    )
+    verdict = said("2026-10-05T10:00:00Z", stored, on_source_change="restart")[-1]
+    assert verdict.startswith(f"-> The next run will read it: {change}")
+    assert verdict.endswith("and on_source_change is restart, so all is read again.")
 
 
 def test_an_id_that_nobody_knows() -> None:

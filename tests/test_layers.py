@@ -41,7 +41,7 @@ LAYERS = (
     {"reading", "paginator", "auth", "progress", "workers", "audit_rows"},
     {"client", "audit", "explain", "plan"},
     {"search_run"},
-    {"search", "audit_report", "doctor"},
+    {"search", "audit_out", "audit_report", "doctor"},
     {"sync"},
     {
         "streams",

@@ -31,12 +31,13 @@ def audited(
     world: Mapping[str, Found] | None = None,
     *,
     due: int | None = None,
+    until: int | None = None,
     limit: int = 10**9,
     low: int = timestamps.BEGIN,
     high: int = timestamps.END,
 ) -> tuple[list[Finding], Audit]:
     """What an audit finds."""
-    with Audit(low, high, due) as audit:
+    with Audit(low, high, due, until) as audit:
         audit.merge(source, warehouse)
         return list(audit.findings(lambda identity: (world or {}).get(identity, NEVER), limit)), audit
 

@@ -120,6 +120,18 @@ def test_the_next_run_begins_with_the_very_instant_where_it_looks_back_to() -> N
     ]
 
 
+def test_no_run_reads_what_lies_behind_the_end_of_all() -> None:
+    """What an end_date cuts off is missing, however late; and what has moved behind it has left for good."""
+    world = {"w": Found(exists=True, matches=True, at=8)}
+    findings, _ = audited([(5, "a"), (7, "b"), (7, "c")], [(1, "c"), (2, "w")], world, due=5, until=7, high=8)
+    assert [(each.id, each.what) for each in findings] == [
+        ("a", What.SINCE_LOAD),
+        ("b", What.MISSING),
+        ("c", What.STALE),
+        ("w", What.MOVED),
+    ]
+
+
 def test_look_ups_are_bounded_and_the_rest_is_counted() -> None:
     asked: list[str] = []
 

@@ -48,7 +48,7 @@ def test_a_table_that_is_broken(audit: Auditor) -> None:
     assert f"stale: {old}  {rows[old]}, in the warehouse of {table[old]}" in lines
     assert f"unknown at the source: {foreign}  in the warehouse of {table[foreign]}" in lines
     assert f"Read again {rows[lost][:10]}: by a run with start_date, end_date and a state of its own." in lines
-    assert lines[-1].startswith("1 missing, 1 stale; 1 row is in the warehouse only (")
+    assert lines[-1].startswith("1 missing, 1 stale; 1 row of the warehouse is not in the source's range (")
     faulty = [line.split() for line in lines if line.split()[1:2] == [rows[lost][:10]]]
     assert [fields[4] for fields in faulty] == ["1"]
 
@@ -80,7 +80,7 @@ def test_a_row_of_nowhere_alone_is_named_and_no_fault(audit: Auditor) -> None:
     assert done.code == 0
     *_, example, blank, verdict = done.stdout.splitlines()
     assert (example, blank) == ("unknown at the source: foreign  in the warehouse of 2026-10-09T01:02:03.004Z", "")
-    assert verdict.startswith(f"{GOOD}; 1 row is in the warehouse only (")
+    assert verdict.startswith(f"{GOOD}; 1 row of the warehouse is not in the source's range (")
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,42 @@ def test_what_the_next_run_reads_is_no_fault(audit: Auditor) -> None:
     del loaded[first]
     report = audit(loaded, "--json", "--state", audit.state(state)).report
     assert (report["ok"], report["total"]["missing"]) == (False, 1)
+
+
+def test_a_change_of_the_source_that_the_settings_accept(audit: Auditor) -> None:
+    """Kept, the state says where the next run begins; to restart means that it says nothing."""
+    rows = truth(audit.server)
+    entry = {"replication_key_value": "2026-11-18T00:00:00.000Z", "source": "another"}
+    path = audit.state({"bookmarks": {"conversations": entry}})
+    loaded = {identity: stamp for identity, stamp in rows.items() if stamp < "2026-11-18"}
+    done = audit(loaded, "--json", "--state", path, on_source_change="keep")
+    assert (done.code, done.report["total"]["changed_since_load"]) == (0, len(rows) - len(loaded))
+    done = audit(loaded, "--json", "--state", path, on_source_change="restart")
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.endswith("so the next run reads all of it again: leave out --state\n")
+
+
+def test_what_lies_behind_end_date_no_run_reads(audit: Auditor) -> None:
+    rows = truth(audit.server)
+    entry = {"replication_key_value": "2026-10-09T00:00:00.000Z", "run_start": "2026-10-12T00:00:00.000Z"}
+    path = audit.state({"bookmarks": {"conversations": entry}})
+    loaded = {identity: stamp for identity, stamp in rows.items() if stamp < "2026-10-10"}
+    done = audit(loaded, "--json", "--state", path, "--end", "2026-11-20", "--look-ups", "0", end_date="2026-10-10")
+    assert done.code == 1
+    assert done.report["total"]["missing"] == len(rows) - len(loaded)
+
+
+def test_rows_without_a_timestamp_are_told(audit: Auditor) -> None:
+    stamped = sorted((stamp, identity) for identity, stamp in truth(audit.server).items())
+    done = audit("x,\n" + "".join(f"{identity},{stamp}\n" for stamp, identity in stamped))
+    assert done.code == 0
+    assert "1  without a timestamp, on no day" in done.stdout
+
+
+def test_a_terminal_does_not_obey_an_id(audit: Auditor) -> None:
+    done = audit(truth(audit.server) | {"\x1b[2Jred\u202e": "2026-10-09T01:02:03.004Z"})
+    assert "\x1b[2J" not in done.stdout
+    assert "unknown at the source: \\x1b[2Jred\\u202e  in the warehouse" in done.stdout
 
 
 def test_a_quick_look(audit: Auditor) -> None:

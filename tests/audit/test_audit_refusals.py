@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,6 @@ from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 from tests.audit.auditor import Auditor, by_time
 from tests.support.helpers import truth
 from tests.support.outages import outage_after
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -26,7 +24,10 @@ if TYPE_CHECKING:
         ("", ("--start", "2026-10-03", "--end", "2026-10-03"), "nothing to compare"),
         ("", ("--start", "2999-10-03"), "nothing to compare"),
         ("", ("--out", "no/such.csv"), "no/such.csv cannot be written"),
+        ("", ("--out", ""), "the name of the file of --out is empty"),
+        ("", ("--state", ""), "the name of the state file is empty"),
         ("", ("--quick", "--out", "x.csv"), "--quick knows no ids"),
+        ("", ("--quick", "--start", "2999-10-03"), "nothing to compare"),
     ],
 )
 def test_what_is_wrong_is_one_line(audit: Auditor, rows: str, args: tuple[str, ...], what: str) -> None:
@@ -37,22 +38,69 @@ def test_what_is_wrong_is_one_line(audit: Auditor, rows: str, args: tuple[str, .
     assert what in line
 
 
-def test_an_audit_that_fails_leaves_no_file(audit: Auditor) -> None:
-    """Not even that of an earlier one."""
+@pytest.mark.parametrize(
+    ("rows", "args", "more"),
+    [
+        ("b,2026-10-03\na,2026-10-02\n", (), {}),
+        ("", ("no/such.csv",), {}),
+        ("", ("--state", "no/such.json"), {}),
+        ("", ("--start", "soon"), {}),
+        ("", ("--start", "2999-10-03"), {}),
+        ("", (), {"page_size": 0}),
+        ("", (), {"query": "status:("}),
+        ("", ("--quick",), {}),
+    ],
+    ids=["rows", "no export", "no state", "no start", "no range", "settings", "query", "quick"],
+)
+def test_an_audit_that_fails_leaves_no_file(
+    audit: Auditor, rows: str, args: tuple[str, ...], more: dict[str, object]
+) -> None:
+    """Not even that of an earlier one: whoever looks at it next would take it for this one's."""
     out = audit.folder / "out.csv"
     assert audit("", "--look-ups", "0", "--out", str(out)).code == 1
     assert len(audit.findings()) == len(truth(audit.server))
-    assert "line 2" in audit("b,2026-10-03\na,2026-10-02\n", "--out", str(out)).stderr
+    done = audit(rows, "--out", str(out), *args, **more)
+    assert (done.code, done.stdout, done.stderr[:9]) == (1, "", "CRITICAL:")
     assert [path.name for path in audit.folder.iterdir()] == ["config.json"]
 
 
-def test_the_export_is_not_replaced_by_the_findings(audit: Auditor) -> None:
+@pytest.mark.parametrize("which", ["rows.csv", "state.json", "config.json", "link.csv"])
+def test_what_is_read_is_not_replaced_by_the_findings(audit: Auditor, which: str) -> None:
     path = audit.folder / "rows.csv"
     path.write_text("a,2026-10-03\n")
-    done = audit("", str(path), "--out", str(audit.folder / ".." / audit.folder.name / "rows.csv"))
+    (audit.folder / "link.csv").symlink_to(path)
+    state = audit.state({"bookmarks": {"conversations": {"replication_key_value": "2026-10-03"}}})
+    audit.config()
+    named = audit.folder / ".." / audit.folder.name / which
+    before = named.read_text()
+    done = audit("", str(path), "--state", state, "--out", str(named))
     assert (done.code, done.stdout) == (1, "")
-    assert "would replace the export" in done.stderr
-    assert path.read_text() == "a,2026-10-03\n"
+    assert "would replace" in done.stderr
+    assert named.read_text() == before
+
+
+def test_a_link_and_a_pipe_stay_what_they_are(audit: Auditor) -> None:
+    """A device, too: --out /dev/null is no reason to replace it."""
+    link, real, pipe = (audit.folder / name for name in ("link.csv", "out.csv", "pipe"))
+    link.symlink_to(real)
+    os.mkfifo(pipe)
+    assert audit("", "--look-ups", "0", "--out", str(link)).code == 1
+    assert link.is_symlink()
+    expected = audit.findings()
+    assert len(expected) == len(truth(audit.server))
+    script = f'cat "{pipe}" > "{real}" & "$@"; code=$?; wait; exit $code'
+    assert audit.apart("", "--look-ups", "0", "--out", str(pipe), script=script).code == 1
+    assert pipe.is_fifo()
+    assert audit.findings() == expected
+    assert audit("b,2026-10-03\na,2026-10-02\n", "--out", "/dev/null").code == 1
+    assert Path("/dev/null").is_char_device()
+
+
+def test_nobody_writes_to_a_standard_input_that_is_closed(audit: Auditor) -> None:
+    done = audit.apart("", script='exec "$@" <&-')
+    assert (done.code, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("CRITICAL: nothing is piped in")
 
 
 def test_a_source_that_fails_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +125,9 @@ def test_a_disk_that_is_full_is_one_line(audit: Auditor) -> None:
     for more in ((), ("--out", str(audit.folder / "out.csv"))):
         kilobytes = 8 if more else 256
         rows = "".join(foreign.splitlines(keepends=True)[:500]) if more else foreign
-        done = audit.apart(rows, "--look-ups", "0", *more, script=f'ulimit -f {kilobytes}; exec "$@"')
+        done = audit.apart(
+            rows, "--look-ups", "0", *more, script=f'ulimit -f {kilobytes}; PYTHONDONTWRITEBYTECODE=1 exec "$@"'
+        )
         assert (done.code, done.stdout) == (1, "")
         (line,) = done.stderr.splitlines()
         assert line.startswith("CRITICAL: ")

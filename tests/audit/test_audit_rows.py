@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FORM = """{{"id":"a","timestamp":"{a}"}}\n{{"id":"b","timestamp":"{b}"}}\n\n{{"id":"c","timestamp":"{c}"}}\n"""
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
         "\ufeffid,timestamp\na,2026-10-03 08:15:02.417 UTC\nb,2026-10-03 08:15:02.5 UTC\n\nc,2026-10-03 08:15:03 +0000",
         """{"id":"a","timestamp":"2026-10-03T08:15:02.417Z"}\n{"ID":"b","TIMESTAMP":"2026-10-03 08:15:02.5"}\n
         {"conversationId":"c","timestamp":"2026-10-03 08:15:03+00","n":1}\n""",
+        "\n  \n" + FORM.format(a="2026-10-03T08:15:02.417Z", b="2026-10-03 08:15:02.5", c="2026-10-03 08:15:03+00"),
+        "\r\nid,timestamp\r\na,2026-10-03 08:15:02.417\r\nb,2026-10-03 08:15:02.5\r\nc,2026-10-03 08:15:03\r\n",
     ],
 )
 def test_the_forms_of_an_export(text: str, tmp_path: Path) -> None:
@@ -55,6 +60,8 @@ def test_the_forms_of_an_export(text: str, tmp_path: Path) -> None:
         ('{"id":"a","timestamp":"2026-10-03"}\nb,2026-10-04\n', 2, "it is no JSON"),
         ('{"id":"a","timestamp":1791015302}\n', 1, "no text as timestamp"),
         ('{"id":"a"}\n', 1, "no text as timestamp"),
+        ('\n\n{"id":"a"}\n', 3, "no text as timestamp"),
+        ("\n\na,2026-10-03,x\n", 3, "3 fields and not 2"),
         ('{"id":null,"timestamp":"2026-10-03"}\n', 1, "it has no id"),
         ("timestamp,id\n2026-10-03,a\n2026-10-04\n", 3, "1 fields and not 2"),
         ("a,2026-10-03 08:15:02.417+00\nb,2026-10-03 08:1", 2, "'2026-10-03 08:1' is no timestamp"),
