@@ -105,7 +105,7 @@ class Bookmark:
         bookmark = self._stored.bookmark
         if bookmark is not None:
             previous = bookmark if self._stored.run_start is None else self._stored.run_start
-            settled = min(bookmark, previous - lookback)
+            settled = timestamps.not_before_all(min(bookmark, previous - lookback))
             self.start = max(begin, settled)
             # What lies before `since` no run has read, so nothing is cut off there.
             if begin > settled and (self._since is None or begin > self._since):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,7 @@ from tap_genesys_search.retry import Retrier, Signal, Throttled, Transient, Unau
 from tap_genesys_search.transport import Reply, new_session, refusal, send, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from random import Random
 
     from tap_genesys_search.auth import GenesysAuth
@@ -60,6 +61,8 @@ class Stats:
     least_latency: float | None = None
     #: How many pages the processor could handle while one of them is waited for, the fewest of the latest.
     pages_in_latency: float = 100.0
+    #: Since when (monotonic) each thread has waited for an answer, of the login host or of the API.
+    waiting: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
     _latest: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -68,6 +71,16 @@ class Stats:
         with self._lock:
             self._latest.append((seconds, seconds / (SECONDS_A_PAGE + SECONDS_A_BYTE * size)))
             self.least_latency, self.pages_in_latency = map(min, zip(*self._latest, strict=True))
+
+    @contextmanager
+    def answer_due(self, now: float) -> Iterator[None]:
+        """Note that this thread waits for an answer from now on."""
+        thread = threading.get_ident()
+        self.waiting[thread] = now
+        try:
+            yield
+        finally:
+            del self.waiting[thread]
 
     def add(self, **amounts: float) -> None:
         """Add to the counters of these names."""
@@ -221,11 +234,12 @@ class SearchClient:
             is_last = True
 
     def _token(self, refused_token: str, refused: int, sleep: Callable[[float], None]) -> str:
-        if refused == 0:
-            return self._auth.get_token(sleep)
-        if refused < _LAST_REFUSAL:
-            return self._auth.renew(refused_token, sleep)
-        return self._auth.fetch(sleep)
+        with self.stats.answer_due(self._clock.monotonic()):
+            if refused == 0:
+                return self._auth.get_token(sleep)
+            if refused < _LAST_REFUSAL:
+                return self._auth.renew(refused_token, sleep)
+            return self._auth.fetch(sleep)
 
     def _send(self, asking: _Asking) -> Reply:
         request = self._prepared.copy()
@@ -233,7 +247,8 @@ class SearchClient:
         request.headers["Content-Length"] = str(len(asking.body))
         request.headers["Authorization"] = f"Bearer {asking.token}"
         asking.sent_at = begun = self._clock.monotonic()
-        reply = send(self._session, request, self._settings, self._timeout, SearchTimeoutError)
+        with self.stats.answer_due(begun):
+            reply = send(self._session, request, self._settings, self._timeout, SearchTimeoutError)
         seconds = self._clock.monotonic() - begun
         # A refusal comes sooner than a page, and says nothing of how long one takes.
         if reply.status == _OK:

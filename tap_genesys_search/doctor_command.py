@@ -11,6 +11,7 @@ import click
 from tap_genesys_search.configuration import config_option, read_config
 from tap_genesys_search.doctor import NAMES, Doctor, Finding
 from tap_genesys_search.errors import ConfigurationError
+from tap_genesys_search.schema_problems import check_settings_of_sdk
 from tap_genesys_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def doctor_command(*, sources: tuple[str, ...], as_json: bool) -> None:
     78 for something to change, 75 for a platform to wait for, 76 for an API that does not do what the tap rests on.
     """
     try:
-        settings = Settings.from_config(read_config(sources))
+        config = read_config(sources)
+        settings = Settings.from_config(config)
+        check_settings_of_sdk(config)
     except ConfigurationError as error:
         rest = (Finding(name, ok=None, says="not checked: the settings come first") for name in NAMES[1:])
         findings = [Finding.of(NAMES[0], error), *rest]

@@ -31,8 +31,8 @@ CLOCKS_APART: Final = 60.0
 _TICK: Final = 0.5
 #: Up to so many seconds a pause is only the pace of the searches.
 _PACE: Final = 1.0
-#: Seconds after which a page should have been taken.
-_SLOW_READER: Final = 5.0
+#: Seconds after which a page should have been taken, and a question answered.
+_SLOW: Final = 5.0
 #: Seconds for a terminal that takes no more to take the last.
 _PATIENCE: Final = 1.0
 #: Searches for each full page: what seeking costs beyond paging.
@@ -162,6 +162,7 @@ class ProgressLog:
         self._handed: float | None = None
         #: Until when each thread pauses that was told to, or before it tries again.
         self._pauses: dict[int, float] = {}
+        self._is_slow = False
         self._ended = threading.Event()
         self._teller: threading.Thread | None = None
         self._bar: ProgressBar | None = None
@@ -292,6 +293,15 @@ class ProgressLog:
             elif time.monotonic() - told >= INTERVAL:
                 told = time.monotonic()
                 self.tell()
+            else:
+                self._tell_if_slow()
+
+    def _tell_if_slow(self) -> None:
+        """Say that an answer takes long, once until answers come in time again."""
+        seconds = self._unanswered(self._clock.monotonic())
+        if seconds > _SLOW and not self._is_slow:
+            self._logger.info("No answer for %.0f s; it is waited for, up to request_timeout_seconds", seconds)
+        self._is_slow = seconds > _SLOW
 
     def _allow(self) -> None:
         """Add up what the rate limit, which may change, lets through."""
@@ -317,10 +327,16 @@ class ProgressLog:
             return f"limit reached, going on in {math.ceil(seconds)} s"
         if pauses := [until - now for until in self._pauses.copy().values()]:
             return f"a fault of the platform, trying again in {max(0, math.ceil(min(pauses)))} s"
+        if (seconds := self._unanswered(now)) > _SLOW:
+            return f"waiting for an answer, for {seconds:.0f} s"
         handed = self._handed
-        if handed is not None and now - handed > _SLOW_READER:
+        if handed is not None and now - handed > _SLOW:
             return f"waiting for whoever reads the output, for {now - handed:.0f} s"
         return ""
+
+    def _unanswered(self, now: float) -> float:
+        """Return for how many seconds the oldest open request has waited."""
+        return now - min(self._stats.waiting.copy().values(), default=now)
 
     def _summary(self, low: int, high: int, now: float, *, complete: bool) -> Summary:
         progress = self._progress

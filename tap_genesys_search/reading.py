@@ -277,14 +277,14 @@ class Reading:
         return cursor, answer
 
     def _close_edge(self, gap: Slice, answer: Answer) -> None:
-        """The oldest record of an open gap is known: widths fit up to it.
+        """The oldest record of an open gap is known: widths fit up to it, and so that no range begins with just it.
 
         What lies beyond is asked for once all the same: one record is no proof that the sort was honoured.
         """
         stamps = [s for s in answer.stamps if s is not None]
         if gap.cursor is None:
             return
-        edge = self.axis.place(timestamps.parse(stamps[0])) + 1 if stamps else gap.start
+        edge = self.axis.place(timestamps.parse(stamps[0])) + 2 if stamps else gap.start
         if gap.start < edge < gap.end:
             beyond = SeekCursor(edge, gap.end, self.axis, self._page_size)
             self._slices.insert(self._slices.index(gap) + 1, Slice(beyond, edge, gap.end, taken=True))

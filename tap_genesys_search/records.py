@@ -280,7 +280,10 @@ def _decode(body: bytes, notes: set[str]) -> Any:  # noqa: ANN401 - whatever JSO
         document = _decoder.decode(body)
     except RecursionError:
         # Brackets inside strings can hide depth from the cheap look.
-        return _decode(_flattened(body, notes), notes)
+        flat = _flattened(body, notes)
+        if len(flat) == len(body):
+            raise _cut(body) from None
+        return _decode(flat, notes)
     except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError):
         # Bad UTF-8, lone surrogates and huge numbers read the same as a cut body here: the second decoder tells them
         # apart.
@@ -301,9 +304,12 @@ def _decode_slowly(body: bytes, notes: set[str]) -> Any:  # noqa: ANN401
             parse_int=partial(_integer, notes=notes),
             parse_constant=lambda _: None,
         )
-    except ValueError as error:
-        message = f"the body is no whole JSON document ({len(body)} bytes)"
-        raise CutBodyError(message) from error
+    except (ValueError, RecursionError) as error:
+        raise _cut(body) from error
+
+
+def _cut(body: bytes) -> CutBodyError:
+    return CutBodyError(f"the body is no whole JSON document ({len(body)} bytes)")
 
 
 def _integer(text: str, notes: set[str]) -> int | Decimal | str:
@@ -375,6 +381,8 @@ def _flattened(body: bytes, notes: set[str]) -> bytes:
                 parts += body[copied:start], json.dumps(body[start : token.end()].decode(errors="replace")).encode()
                 copied = token.end()
             depth -= 1
+    if depth > 0:
+        raise _cut(body)
     if parts:
         notes.add(_TOO_DEEP)
     return b"".join([*parts, body[copied:]])

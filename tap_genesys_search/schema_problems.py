@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from singer_sdk import Tap
 from singer_sdk.plugin_base import JSONSchemaValidator
+from upath import UPath
 
-from tap_genesys_search.errors import redacted
+from tap_genesys_search.errors import ConfigurationError, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LONGEST_NAME: Final = 40
+_OF_BATCHES: Final = {
+    "": {"encoding", "storage", "batch_size"},
+    "encoding": {"format", "compression"},
+    "storage": {"root", "prefix", "params"},
+}
 _WORDS: Final = {
     "array": "a list",
     "boolean": "true or false",
@@ -35,6 +43,59 @@ def problems(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
     # The validator fills in defaults.
     found = JSONSchemaValidator(schema).iter_errors(deepcopy(dict(config)))
     return [*dict.fromkeys(text for error in found for text in _described(error))]
+
+
+def check_settings_of_sdk(config: Mapping[str, Any]) -> None:
+    """Check the SDK's settings as the tap does; the tap's own are not looked at.
+
+    Raises:
+        ConfigurationError: Something is wrong; its one line names all of it, and shows no value.
+    """
+    schema: dict[str, Any] = {"properties": {}}
+    Tap.append_builtin_config(schema)
+    schema["properties"] = mended(schema["properties"])
+    if found := problems(config, schema) or overlooked(config):
+        raise ConfigurationError("; ".join(found), fix=ConfigurationError.cure)
+
+
+def overlooked(config: Mapping[str, Any]) -> list[str]:
+    """Say what the SDK's schema lets pass, and what the SDK then stumbles over, or takes for nothing to do.
+
+    Args:
+        config: One that fits the schema.
+    """
+    found: list[str] = []
+    depth = config.get("flattening_max_depth")
+    if config.get("flattening_enabled") and (depth is None or depth < 0):
+        found.append("flattening_max_depth must be a whole number of 0 or more where flattening_enabled is true")
+    if batch := config.get("batch_config"):
+        found += _of_batches(batch)
+    return found
+
+
+def _of_batches(batch: Mapping[str, Any]) -> Iterator[str]:
+    for place, known in _OF_BATCHES.items():
+        given = (batch.get(place) or {}) if place else batch
+        names = (".".join(filter(None, ("batch_config", place, name))) for name in given if name not in known)
+        yield from (f"{redacted(name)[:_LONGEST_NAME]} is no setting" for name in names)
+    size = batch.get("batch_size")
+    if size is not None and size < 1:
+        yield "batch_config.batch_size must be a whole number of 1 or more"
+    if not (batch.get("encoding") or {}).get("format"):
+        yield 'batch_config.encoding.format must be "jsonl" or "parquet"'
+    elif batch["encoding"]["format"] == "parquet" and find_spec("pyarrow") is None:
+        yield "batch_config.encoding.format is parquet, which needs pyarrow beside the tap: install it, or write jsonl"
+    root = (batch.get("storage") or {}).get("root")
+    if not root:
+        yield "batch_config.storage.root must be a text, such as file:///var/batches"
+        return
+    try:
+        # What asks no one yet, but knows which package a bucket needs.
+        UPath(root).fs  # noqa: B018
+    except (ImportError, ValueError, TypeError) as error:
+        scheme = redacted(root.partition("://")[0])[:_LONGEST_NAME]
+        reason = "needs a package" if isinstance(error, ImportError) else "is none that is known"
+        yield f"batch_config.storage.root begins with {scheme}, which {reason}: install it, or name another"
 
 
 def mended(schema: Any) -> Any:  # noqa: ANN401 - JSON

@@ -231,13 +231,14 @@ class Settings:
     user_agent: str
 
     @classmethod
-    def from_config(cls, config: Mapping[str, object]) -> Self:
-        """Check a configuration as a whole.
+    def from_config(cls, config: Mapping[str, object], *, again: bool = False) -> Self:
+        """Check a configuration as a whole, and warn of what nothing obeys unless that was done before (`again`).
 
         Raises:
             ConfigurationError: Something is missing or wrong; its one line names all of it, and shows no secret.
         """
-        _warn_of_unknown(config)
+        if not again:
+            _warn_of_unknown(config)
         problems: list[str] = []
         values: dict[str, Any] = {}
         for name, schema in OWN.items():

@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
+import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand
@@ -16,13 +17,12 @@ from typing_extensions import override
 from tap_genesys_search.configuration import ENVIRONMENT, name_of, read_environment, read_file, read_json
 from tap_genesys_search.errors import ConfigurationError, GenesysSearchError, StateError
 from tap_genesys_search.reporting import one_line_errors
-from tap_genesys_search.schema_problems import mended, problems
+from tap_genesys_search.schema_problems import mended, overlooked, problems
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, Settings
 from tap_genesys_search.streams import ConversationsStream
 from tap_genesys_search.writer import PageWriter
 
 if TYPE_CHECKING:
-    import click
     from singer_sdk import Stream
 
 _NO_STATE = "the state is none: it must be an object with bookmarks by stream; repair it, or start without one"
@@ -35,6 +35,22 @@ class TapCommand(SingerCommand):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         with one_line_errors(self.logger, has_record=True):
             return super().main(*args, **kwargs)
+
+    @override
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the arguments.
+
+        Raises:
+            ConfigurationError: A file that is named cannot be opened, which for click is a wrong usage.
+        """
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.BadParameter as error:
+            if error.param is None or not isinstance(error.param.type, click.File):
+                raise
+            name, _, reason = error.message.rpartition(": ")
+            message = f"the {error.param.name} file {name} cannot be read: {reason}"
+        raise ConfigurationError(message)
 
 
 class TapGenesysSearch(Tap):
@@ -83,13 +99,20 @@ class TapGenesysSearch(Tap):
             schema = error.schema
         if validate_config:
             Settings.from_config(self.config)
-        if schema is not None:
-            raise ConfigurationError("; ".join(problems(self.config, schema)), fix=ConfigurationError.cure)
+        found = overlooked(self.config) if schema is None else problems(self.config, schema)
+        if (validate_config and found) or schema is not None:
+            raise ConfigurationError("; ".join(found), fix=ConfigurationError.cure)
         if isinstance(self.message_writer, PageWriter):
-            self.message_writer.defer_signals()
+            self.message_writer.defer_signals(self._handle_termination)
+        else:
+            super()._setup_signal_handlers()
         if self.input_catalog is not None and not any(stream.selected for stream in self.streams.values()):
             # A run that reads nothing must not look like one that found nothing new.
             self.logger.warning("the catalog selects no stream, so nothing is read; see select, or --catalog")
+
+    @override
+    def _setup_signal_handlers(self) -> None:
+        """Wait until the state is loaded: the SDK's handler writes whatever there is, and an empty one replaces it."""
 
     @classmethod
     @override
@@ -111,7 +134,7 @@ class TapGenesysSearch(Tap):
         document: object = state
         # One that is wrapped in something else would pass for that of a first run.
         bookmarks = document.get("bookmarks", None if document else {}) if isinstance(document, dict) else None
-        if not isinstance(bookmarks, dict) or not all(isinstance(entry, dict) for entry in bookmarks.values()):
+        if not isinstance(bookmarks, dict) or not all(map(_is_entry, bookmarks.values())):
             raise StateError(_NO_STATE)
         super().load_state(state)
 
@@ -151,6 +174,14 @@ class TapGenesysSearch(Tap):
             help=command.help,
             logger=cls.logger,
         )
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether the SDK can read it as one stream's."""
+    if not isinstance(entry, dict):
+        return False
+    markers, partitions = entry.get("progress_markers", {}), entry.get("partitions", [])
+    return isinstance(markers, dict) and isinstance(partitions, list) and all(map(_is_entry, partitions))
 
 
 def _catalog(document: object) -> Catalog:

@@ -60,6 +60,11 @@ def write(instant: int) -> str:
     return (_EPOCH + instant * _MILLISECOND).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+def not_before_all(instant: int) -> int:
+    """Return the instant, or BEGIN if it lies before those that can be written."""
+    return instant if instant >= _FIRST else BEGIN
+
+
 def all_canonical(texts: list[str]) -> bool:
     """Tell whether every text has the written form already: over a whole page at once, as it is the usual case.
 

@@ -159,6 +159,9 @@ def _failure(
     reason = _reason(causes)
     if any(isinstance(cause, _WRONG_URL) for cause in causes):
         return ConfigurationError(f"no way to {host}: check base_url, auth_url and the proxy settings ({reason})")
+    if type(error) is OSError and error.errno is None:
+        # Requests' own, of a bundle of certificates that is none; no retry brings it.
+        return ConfigurationError(f"no way to {host}: check REQUESTS_CA_BUNDLE ({redacted(str(error))})")
     slow = isinstance(error, (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError))
     if slow and not any(isinstance(cause, requests.ConnectTimeout) for cause in causes):
         message = f"no answer from {place} within {timeout:g} s; try again later, or raise request_timeout_seconds"

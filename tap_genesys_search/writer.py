@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import select
 import signal
@@ -68,17 +69,15 @@ class PageWriter(MsgSpecWriter):
         super().__init__()
         self._writing = False
         self._pending: tuple[int, float] | None = None
-        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        self._handler: Callable[[int, FrameType | None], Any] | None = None
 
-    def defer_signals(self) -> None:
-        """Put the present handlers of SIGINT and SIGTERM behind the end of what is being written."""
+    def defer_signals(self, handler: Callable[[int, FrameType | None], Any]) -> None:
+        """Have SIGINT and SIGTERM handled, but behind the end of what is being written."""
         if threading.current_thread() is not threading.main_thread():
             return
+        self._handler = handler
         for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(number)
-            if callable(handler) and handler != self._on_signal:
-                self._handlers[number] = handler
-                signal.signal(number, self._on_signal)
+            signal.signal(number, self._on_signal)
 
     @override
     def write_message(self, message: Message | PageMessage) -> None:
@@ -93,7 +92,8 @@ class PageWriter(MsgSpecWriter):
             self._write(data)
         except OSError as error:
             # Nothing may follow half a line. The interpreter, too, flushes stdout once more on its way out.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if sys.stdout is not None:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             reason = "whoever reads the output has gone away; its own log says why"
             if not isinstance(error, BrokenPipeError):
                 reason = f"the output cannot be written ({error.strerror}); see to its disk, then start again"
@@ -107,7 +107,8 @@ class PageWriter(MsgSpecWriter):
     def _end(self, number: int, frame: FrameType | None) -> None:
         """Let the SDK write its last STATE and leave; not with its 0, which a scheduler would take for a whole run."""
         try:
-            self._handlers[number](number, frame)
+            if self._handler is not None:
+                self._handler(number, frame)
         except SystemExit:
             sys.exit(128 + number)
 
@@ -119,6 +120,8 @@ class PageWriter(MsgSpecWriter):
 
     def _write(self, data: bytes | bytearray) -> None:
         """Write all of it; into a pipe by pieces that do not block, so that a reader who is gone can be given up."""
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         sys.stdout.flush()
         if not _is_pipe():
             sys.stdout.buffer.write(data)

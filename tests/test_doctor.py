@@ -79,6 +79,8 @@ class Ill:
 
 ILL = {
     "a wrong setting": Ill("settings", "change what the reason names", config={"page_size": 500}),
+    "a wrong setting of the SDK": Ill("settings", "change what the reason names", config={"stream_maps": "x"}),
+    "half a setting of the SDK": Ill("settings", "change what the reason names", config={"flattening_enabled": True}),
     "no such path": Ill(
         "region", "check auth_url and region", config={"auth_url": "{url}/nowhere"}, fine=("settings", "redis")
     ),

@@ -200,6 +200,37 @@ def test_it_waits_for_the_reader(told: Told, caplog: pytest.LogCaptureFixture) -
     assert "reads the output" not in line(told, caplog)
 
 
+def test_it_waits_for_an_answer(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    """One that comes in time is nothing to tell of."""
+    with told.stats.answer_due(told.clock.monotonic()):
+        told.clock.now += 5
+        assert "waiting" not in line(told, caplog)
+        told.clock.now += 7
+        assert line(told, caplog).endswith("; waiting for an answer, for 12 s")
+        assert bar(told)[1].startswith("waiting for an answer, for 12 s")
+    assert "waiting" not in line(told, caplog)
+
+
+def test_an_answer_that_takes_long_is_told_at_once_and_once(
+    told: Told, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only in half a minute; and again when answers had come in time meanwhile."""
+    monkeypatch.setattr(module, "_TICK", 0.005)
+    passed = threading.Event()
+    with caplog.at_level(logging.INFO):
+        told.log.begin()
+        for slow in (1, 2):
+            with told.stats.answer_due(told.clock.monotonic()):
+                told.clock.now += 6
+                while len(caplog.messages) < slow:
+                    passed.wait(0.005)
+                passed.wait(0.05)
+            passed.wait(0.05)
+        told.log.finished(0, NOON, complete=False)
+    slow_ones = [text for text in caplog.messages if text.startswith("No answer for ")]
+    assert slow_ones == ["No answer for 6 s; it is waited for, up to request_timeout_seconds"] * 2
+
+
 def test_a_line_every_half_minute(
     told: Told, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tap_genesys_search.records import MAX_DEPTH, parse
+from tap_genesys_search.records import MAX_DEPTH, CutBodyError, parse
 from tests.support.answers import body, value
 
 
@@ -41,6 +41,15 @@ class TestDepth:
         assert kept == MAX_DEPTH - 1
         assert text == self.nested(levels - kept)
         assert len(answer.notes) == 1
+
+    @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 1200, 1_000_000])
+    @pytest.mark.parametrize("text", ["", '"' + "[" * 1200, "]"], ids=["open", "a string that is open", "one closed"])
+    def test_a_body_that_is_cut_off_deep_inside_is_no_whole_one(self, levels: int, text: str) -> None:
+        """At once, and by the error that a retry follows."""
+        whole = body(f'"x":{self.nested(levels)}')
+        cut = whole[: whole.index(b"[" * levels) + levels] + text.encode()
+        with pytest.raises(CutBodyError, match=f"({len(cut)} bytes)"):
+            parse(cut)
 
     def test_the_text_is_the_value(self) -> None:
         inside = r'{"a":"\"]}\u00e9","b":[1.50,{}]}'

@@ -14,6 +14,9 @@ from tests.support.logs import logged
 PEPPER = "p3pper"
 HASHING = f'{{"hash_seed": "{PEPPER}"}}'
 
+BATCHES: dict[str, Any] = {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///tmp"}}
+DEPTH = "flattening_max_depth must be a whole number of 0 or more where flattening_enabled is true"
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "JSON in quotes": ({"stream_map_config": HASHING}, "stream_map_config must be an object or null"),
     "maps in quotes": ({"stream_maps": HASHING}, "stream_maps must be an object or null"),
@@ -47,6 +50,36 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         'batch_config.encoding.format must be "jsonl" or "parquet"',
     ),
     "no root": ({"batch_config": {"storage": {"root": [PEPPER]}}}, "batch_config.storage.root must be a text or null"),
+    "flattening without a depth": ({"flattening_enabled": True}, DEPTH),
+    "flattening below 0": ({"flattening_enabled": True, "flattening_max_depth": -1}, DEPTH),
+    "batches of nothing": (
+        {"batch_config": BATCHES | {"batch_size": 0}},
+        "batch_config.batch_size must be a whole number of 1 or more",
+    ),
+    "batches nowhere": (
+        {"batch_config": {"encoding": {"format": "jsonl"}}},
+        "batch_config.storage.root must be a text, such as file:///var/batches",
+    ),
+    "batches of no form": (
+        {"batch_config": {"storage": {"root": "file:///tmp"}}},
+        'batch_config.encoding.format must be "jsonl" or "parquet"',
+    ),
+    "batches on no disk": (
+        {"batch_config": BATCHES | {"storage": {"root": f"zzz://x:{PEPPER}@y"}}},
+        "batch_config.storage.root begins with zzz, which is none that is known: install it, or name another",
+    ),
+    "batches in a bucket": (
+        {"batch_config": BATCHES | {"storage": {"root": f"s3://x:{PEPPER}@y"}}},
+        "batch_config.storage.root begins with s3, which needs a package: install it, or name another",
+    ),
+    "batches as parquet": (
+        {"batch_config": BATCHES | {"encoding": {"format": "parquet"}}},
+        "batch_config.encoding.format is parquet, which needs pyarrow beside the tap: install it, or write jsonl",
+    ),
+    "batches with more": (
+        {"batch_config": BATCHES | {"size": PEPPER, "storage": {"root": "file:///tmp", "key": PEPPER}}},
+        "batch_config.size is no setting; batch_config.storage.key is no setting",
+    ),
     "two at once": (
         {"flattening_enabled": PEPPER, "flattening_max_depth": PEPPER},
         "flattening_enabled must be true or false or null; flattening_max_depth must be a whole number or null",

@@ -101,6 +101,27 @@ def test_an_empty_state_is_that_of_a_first_run(
     assert run.table == truth(server)
 
 
+@pytest.mark.parametrize(
+    "first", [plain("0001-01-01T00:00:00Z"), plain("2026-10-05T06:00:00Z", run_start="0001-01-01T00:00:00Z")]
+)
+def test_a_lookback_to_before_the_year_1_is_one_to_the_beginning(
+    tap: Tap, server: SandboxServer, clock: ManualClock, first: State
+) -> None:
+    run = tap(config_for(server), state=first, now=clock.now)
+    assert run.code == 0
+    assert run.table == truth(server)
+
+
+@pytest.mark.parametrize("part", [{"partitions": "x"}, {"partitions": [7]}, {"progress_markers": "x"}])
+def test_a_part_of_a_state_that_the_sdk_cannot_read_is_named_as_one_that_is_none(
+    tap: Tap, server: SandboxServer, part: dict[str, object]
+) -> None:
+    run = tap(config_for(server), state={"bookmarks": {"conversations": part}})
+    (line,) = run.critical
+    assert run.code == 78
+    assert "the state is none" in line
+
+
 def test_a_bookmark_of_another_replication_key_is_none(tap: Tap, server: SandboxServer, clock: ManualClock) -> None:
     state = {"bookmarks": {"conversations": {"replication_key": "updated", "replication_key_value": "2026-10-05"}}}
     run = tap(config_for(server), state=state, now=clock.now)

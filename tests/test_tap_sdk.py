@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 
 import pytest
@@ -45,6 +46,45 @@ def test_a_deselected_property_is_left_out(tap: Tap, clock: ManualClock) -> None
         run = tap(config_for(server), catalog=catalog, now=clock.now)
         assert run.table == truth(server)
     assert {name for record in run.records for name in record} == {"id", "conversationId", "timestamp"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "what"),
+    [("1 / 0", "ZeroDivisionError"), ("fields['no such']", "KeyError"), ("fields['status'] + 1", "TypeError")],
+)
+def test_an_expression_that_fails_is_one_line_and_leaves_a_good_state(
+    tap: Tap, clock: ManualClock, expression: str, what: str
+) -> None:
+    with SandboxServer(world(500), clock=clock) as server:
+        first = tap(config_for(server), now=clock.now)
+        maps = {"conversations": {"value": expression}}
+        run = tap(config_for(server, stream_maps=maps), state=first.state, now=clock.now)
+    (line,) = run.critical
+    assert re.search(rf"an expression of stream_maps fails for the conversation conv-\w+: {what}$", line)
+    assert (run.code, "Traceback" in run.stderr) == (78, False)
+    assert run.states in ([], [first.state])
+
+
+@pytest.mark.parametrize(
+    ("settings", "without"),
+    [
+        ({"stream_maps": {"conversations": {"id": "md5(id)"}}}, []),
+        ({"flattening_enabled": True, "flattening_max_depth": 1}, []),
+        ({}, ["fields"]),
+    ],
+    ids=["maps", "flattening", "deselected"],
+)
+def test_batches_do_not_hold_what_should_not_leave(tap: Tap, settings: dict[str, object], without: list[str]) -> None:
+    """The SDK writes them as the records came: what a map hashes would lie there in the clear."""
+    catalog = selected(json.loads(tap(None, "--discover").stdout), without=without)
+    batches = {"encoding": {"format": "jsonl"}, "storage": {"root": (tap.folder / "batches").as_uri()}}
+    with SandboxServer(world(100)) as server:
+        run = tap(config_for(server, batch_config=batches, **settings), catalog=catalog)
+        assert server.stats["searches"] == 0
+    (line,) = run.critical
+    assert run.code == 78
+    assert "batch_config does not go together with stream_maps, flattening or deselected properties" in line
+    assert not (tap.folder / "batches").exists()
 
 
 def test_flattening_makes_columns_of_what_the_schema_names(tap: Tap, clock: ManualClock) -> None:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import textwrap
+
 import pytest
 
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer
 from tests.support.days import DENSE, HOUR, MINUTE, stir, world
-from tests.support.helpers import NOON, ManualClock, Tap, accounted_for, bookmark_of, config_for, table, truth
+from tests.support.helpers import (
+    CLIENT,
+    NOON,
+    SECRET,
+    ManualClock,
+    State,
+    Tap,
+    accounted_for,
+    bookmark_of,
+    config_for,
+    environment,
+    table,
+    truth,
+)
 
 # Clocks
 
@@ -36,6 +54,48 @@ def test_a_platform_clock_that_is_off_loses_nothing(tap: Tap, offset: float) -> 
         server.faults.clock_offset_seconds += 2 * HOUR
         second = tap(config_for(server), state=first.state, now=NOON + 2 * HOUR)
         assert table([first, second]) == truth(server)
+
+
+# Signals before there is anything to tell
+
+STATE: State = {"bookmarks": {"conversations": {"replication_key_value": "2026-10-05T00:00:00.000Z"}}}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("singer_sdk.Tap", "setup_mapper"), ("tap_genesys_search.settings", "_warn_of_unknown")],
+    ids=["before the state is loaded", "after that"],
+)
+def test_a_run_that_is_told_to_stop_while_it_starts_writes_no_state(
+    tap: Tap, place: str, name: str, number: signal.Signals
+) -> None:
+    """The SDK's handler would write what it has, an empty one, and leave with 0: the bookmark would be gone."""
+    script = f"""
+    import os, pydoc
+    from tap_genesys_search.__main__ import main
+    place = pydoc.locate({place!r})
+    kept = place.{name}
+    def told(*args):
+        os.kill(os.getpid(), {int(number)})
+        return kept(*args)
+    place.{name} = told
+    main()
+    """
+    config = tap.write("config", {"client_id": CLIENT, "client_secret": SECRET, "base_url": "http://127.0.0.1:9"})
+    command = [sys.executable, "-c", textwrap.dedent(script), "--config", config, "--state", tap.write("state", STATE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), timeout=60)
+    assert (done.returncode, done.stdout) == (-number, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_that_is_closed_is_one_line(tap: Tap) -> None:
+    command = [sys.executable, "-m", "tap_genesys_search", "--config"]
+    with SandboxServer(world(100)) as server:
+        shell = ["bash", "-c", 'exec "$@" >&-', "bash", *command, tap.write("config", config_for(server))]
+        done = subprocess.run(shell, stderr=subprocess.PIPE, text=True, check=False, env=environment(), timeout=60)
+    assert done.returncode == 75
+    assert "the output cannot be written (Bad file descriptor)" in done.stderr.splitlines()[-1]
 
 
 # A world that moves under the reader

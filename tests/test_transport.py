@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.retry import Transient
 from tap_genesys_search.transport import _bounded, new_session, send, settings_for
 from tests.support.fakes import serving
@@ -121,6 +122,13 @@ def test_other_settings_for_the_same_address_are_another_pool(tmp_path: Path) ->
             for verify in (str(authority), True)
         }
     assert len(pools) == 2
+
+
+def test_a_bundle_of_certificates_that_is_none_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a retry mends, nor the region."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such.pem")
+    with pytest.raises(ConfigurationError, match=r"no way to api\.invalid: check REQUESTS_CA_BUNDLE \(.*/no/such.pem"):
+        asking(new_session(), "https://api.invalid/")
 
 
 def test_a_reset_in_the_middle_of_a_body_is_no_missing_connection() -> None:

@@ -68,7 +68,7 @@ class GenesysStream(RESTStream[_TToken]):
     @cached_property
     def settings(self) -> Settings:
         """The checked settings; looked at first when the stream is read, so that discovery needs none."""
-        return Settings.from_config(self.config)
+        return Settings.from_config(self.config, again=True)
 
     @property
     @override

@@ -16,6 +16,7 @@ from typing_extensions import override
 from tap_genesys_search import timestamps
 from tap_genesys_search.bookmark import REPLICATION_KEY, Bookmark, Stored, fingerprint
 from tap_genesys_search.client import PATH
+from tap_genesys_search.errors import ConfigurationError
 from tap_genesys_search.pagination import SeekCursor
 from tap_genesys_search.paginator import SeekPaginator
 from tap_genesys_search.question import Axis
@@ -29,11 +30,12 @@ from tap_genesys_search.writer import PageMessage, PageWriter
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.metrics import Counter
+    from singer_sdk.singerlib import RecordMessage
 
     from tap_genesys_search.records import Batch
 
@@ -158,6 +160,17 @@ class ConversationsStream(GenesysStream[SeekCursor]):
     def get_batches(
         self, batch_config: BatchConfig, context: Context | None = None
     ) -> Iterable[tuple[BaseBatchFileEncoding, list[str]]]:
+        """Yield the files of each batch.
+
+        Raises:
+            ConfigurationError: The records should not leave as they came; in the SDK's batches they do.
+        """
+        if not self._is_plain:
+            message = (
+                "batch_config does not go together with stream_maps, flattening or deselected properties: batches hold"
+                " the records as they came; leave it out"
+            )
+            raise ConfigurationError(message)
         yield from super().get_batches(batch_config, context)
         # The last of them is written: what came after it was no record.
         self._settle()
@@ -219,6 +232,23 @@ class ConversationsStream(GenesysStream[SeekCursor]):
             return PageMessage(repeat(self.name), records)
         messages = [message for record in records for message in self._generate_record_messages(record)]
         return PageMessage([message.stream for message in messages], [message.record for message in messages])
+
+    @override
+    def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
+        """Yield the record as the stream maps make it.
+
+        Raises:
+            ConfigurationError: An expression fails: it divides by zero, say, or adds to what is null in this record.
+        """
+        identity = record.get("id")
+        try:
+            yield from super()._generate_record_messages(record)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if self._is_plain:
+                raise
+            # Its text may quote what stands in the record.
+            message = f"an expression of stream_maps fails for the conversation {identity}: {type(error).__name__}"
+            raise ConfigurationError(message) from error
 
     def _log_glimpse(self, client: ConversationSearchClient) -> None:
         glimpse = client.glimpse(self.settings.query)
