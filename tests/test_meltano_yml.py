@@ -66,9 +66,13 @@ def test_the_extractor() -> None:
 
 
 def test_what_a_user_would_install() -> None:
-    """The comment beside this clone's own path names the present version."""
-    text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-    assert f"pip_url: {PACKAGE['name']}=={PACKAGE['version']}" in text
+    """The comment beside this clone's own path says what the README says."""
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("meltano.yml", "README.md")]
+    comment, readme = (
+        re.findall(r"^(?: +# )?(pip_url: .*tap-genesys-search.*)$", text, re.MULTILINE) for text in texts
+    )
+    assert comment == readme
+    assert len(readme) == 1
 
 
 def test_every_command_for_a_project_is_there() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer, WorldConfig
-from tests.support.helpers import Database, ManualClock, State, Tap, bookmark_of, config_for, load, truth
+from tests.support.helpers import Database, ManualClock, State, Tap, bookmark_of, config_for, environment, load, truth
+from tests.support.meltano import PROGRAMS
+from tests.support.pages import README, the
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +71,32 @@ def test_two_runs_leave_the_table_as_the_source_is(tap: Tap, target_postgres: Pa
     assert rows(database) == held
     assert bookmark_of(newer)["replication_key_value"] == max(held[key]["timestamp"] for key in held)
     assert bookmark_of(newer)["source"] == bookmark_of(state)["source"]
+
+
+def test_the_database_is_the_same_on_every_machine(database: Database) -> None:
+    """Whatever the locale of whoever runs the tests, even one that is not installed."""
+    assert database.query("SELECT datcollate, datctype FROM pg_database WHERE datname = current_database()") == [
+        ("C", "C")
+    ]
+
+
+@pytest.mark.slow
+def test_the_pipe_of_the_readme(tmp_path: Path, target_postgres: Path, database: Database) -> None:
+    """By its own lines and its own target.json, first without a state, then from it."""
+    target = json.loads(the(README, holding='"sqlalchemy_url": ').text)
+    assert target["sqlalchemy_url"].partition("?")[2] in database.url
+    (tmp_path / "target.json").write_text(json.dumps(target | {"sqlalchemy_url": database.url}))
+    lines = the(README, holding="target-postgres --config target.json").text
+    variables = {"PATH": f"{PROGRAMS}:{target_postgres.parent}:{os.environ['PATH']}", "PYTHONWARNINGS": ""}
+    clock = ManualClock()
+    with SandboxServer(WorldConfig(conversations=500), clock=clock) as server:
+        (tmp_path / "config.json").write_text(json.dumps(config_for(server)))
+        for script in (lines.replace(" --state state.json", ""), lines):
+            subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=environment(variables), check=True, timeout=120)  # noqa: S607 - whichever bash there is
+            assert database.table() == truth(server)
+            server.world.move(change=50)
+            clock.pass_by(10)
+            assert bookmark_of(json.loads((tmp_path / "state.json").read_text()))["run_start"]
 
 
 @pytest.mark.slow

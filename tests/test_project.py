@@ -109,7 +109,7 @@ def test_only_what_was_merged_and_tested_is_built() -> None:
 def test_a_release_waits_for_the_address_of_the_repository(tmp_path: Path) -> None:
     (command,) = (step["run"] for step in JOBS["release/build"]["steps"] if "OWNER" in step.get("run", ""))
     files = re.findall(r"\S+\.(?:md|yml)", command)
-    assert len(files) == 2
+    assert len(files) == 3
     (tmp_path / "docs").mkdir()
     for owner, code in (("OWNER", 1), ("somebody", 0)):
         for name in files:

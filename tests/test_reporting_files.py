@@ -38,6 +38,14 @@ def test_a_file_that_is_no_json_is_named(tap: Tap, kind: str, content: bytes) ->
     assert failure["reason"] == f"the {kind} file {path} is no JSON"
 
 
+@pytest.mark.parametrize("kind", ["state", "catalog"])
+def test_a_file_that_is_not_there_is_no_wrong_usage(tap: Tap, kind: str) -> None:
+    for path, reason in (("/no/such.json", "No such file or directory"), (str(tap.folder), "Is a directory")):
+        failure = failure_of(tap({"client_id": CLIENT, "client_secret": SECRET}, f"--{kind}", path))
+        assert failure["reason"] == f"the {kind} file '{path}' cannot be read: {reason}"
+        assert failure["exit_code"] == 78
+
+
 @pytest.mark.parametrize("text", ['"somewhere"', "null"])
 @pytest.mark.parametrize("kind", ["state", "catalog"])
 def test_a_text_in_a_file_is_no_path_to_another_and_null_is_not_none(tap: Tap, kind: str, text: str) -> None:
@@ -169,13 +177,16 @@ TapGenesysSearch.cli()
 
 
 def run_with_room(size: int, tap: Tap, config: dict[str, object]) -> Run:
-    """Run the tap with its output in a file; no file that it writes can become larger."""
+    """Run the tap with its output in a file; no file that it writes can become larger.
+
+    Python compiles nothing for it: what it leaves cut off, no later run could import.
+    """
     output = tap.folder / "output"
     with output.open("wb") as stdout:
         done = subprocess.run(
             [sys.executable, "-c", NO_FILE_ABOVE, str(size), "--config", tap.write("config", config)],
             cwd=tap.folder,
-            env=environment(),
+            env=environment({"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(tap.folder)}),
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
@@ -209,7 +220,9 @@ def test_no_more_room_for_the_files_of_batches(tap: Tap) -> None:
     }
     (tap.folder / "batches").mkdir()
     with SandboxServer(WORLD) as server:
-        run = run_with_room(5000, tap, config_for(server, batch_config=batches))
+        config = config_for(server, batch_config=batches)
+        run = run_with_room(5000, tap, config)
+        assert table([tap(config)]) == truth(server)
     failure = failure_of(run)
     assert (failure["kind"], failure["exit_code"]) == ("platform", 75)
     assert failure["reason"] == "the output, or a file beside it: File too large; see to its disk, then start again"

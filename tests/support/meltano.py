@@ -62,6 +62,9 @@ class Meltano:
         self._folder = folder
         self._settings = {
             "MELTANO_PROJECT_ROOT": str(folder),
+            # Its logs would else lie in the home of who runs the tests.
+            "XDG_STATE_HOME": str(folder / "state"),
+            "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
             "TAP_GENESYS_SEARCH_CLIENT_ID": CLIENT,
             "TAP_GENESYS_SEARCH_CLIENT_SECRET": SECRET,
             "TAP_GENESYS_SEARCH_BASE_URL": server.base_url,
