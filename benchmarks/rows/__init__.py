@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.rows import backfill, counts, latency, loader, memory, peers, rate, scaling
+from benchmarks.rows import backfill, counts, latency, loader, memory, peers, rate, sandbox, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +29,7 @@ ROWS: dict[str, Row] = {
     "loader": loader.postgres,
     "first-record": latency.first_record,
     "scaling": scaling.scaling,
+    "sandbox": sandbox.pages,
     "peers": peers.peers,
 }
 

@@ -118,7 +118,7 @@ class Admin:
 async def _object(request: Request) -> dict[str, object]:
     try:
         found = msgspec.json.decode(await request.body())
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     if not isinstance(found, dict):
         message = "the request body must be a JSON object"

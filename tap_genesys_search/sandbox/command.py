@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,12 +16,12 @@ import click
 from tap_genesys_search.sandbox.app import create_app
 from tap_genesys_search.sandbox.faults import Faults
 from tap_genesys_search.sandbox.movement import Movement
-from tap_genesys_search.sandbox.server import serve
+from tap_genesys_search.sandbox.server import listen, serve
 from tap_genesys_search.sandbox.tokens import Client
 from tap_genesys_search.sandbox.world import WorldConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from dataclasses import Field
 
 _PARTS = {"world": WorldConfig, "movement": Movement, "faults": Faults}
@@ -77,6 +79,16 @@ def _write_port(path: Path, port: str) -> None:
     Path(file.name).replace(path)
 
 
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Say in one line what the system refused, and why."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{what}: {os.strerror(error.errno or 0)}"
+        raise click.ClickException(message) from None
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="0: any free port.")
@@ -85,7 +97,11 @@ def _write_port(path: Path, port: str) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file that gets the port once the sandbox listens.",
 )
-@click.option("--warm", is_flag=True, help="Invent every conversation before listening.")
+@click.option(
+    "--warm",
+    is_flag=True,
+    help="Invent every conversation before listening; which of them a query matches is found as it is asked.",
+)
 @click.option("--client-id", default=Client.client_id, show_default=True, help="The client that gets tokens.")
 @click.option("--client-secret", default=Client.client_secret, show_default=True, help="Its secret.")
 @click.option("--scope", "scopes", multiple=True, default=Client.scopes, show_default=True, help="A scope it has.")
@@ -112,9 +128,16 @@ def sandbox(
 
     def ready(url: str) -> None:
         if port_file is not None:
-            _write_port(port_file, url.rpartition(":")[2])
+            with _told(f"Cannot write the port file {port_file}"):
+                _write_port(port_file, url.rpartition(":")[2])
         held = len(app.platform.world.index)
-        click.echo(f"Sandbox on {url} with {held:,} conversations (client {client_id} / {client_secret})")
+        with _told("Cannot write to the standard output"):
+            try:
+                click.echo(f"Sandbox on {url} with {held:,} conversations (client {client_id} / {client_secret})")
+            except OSError:
+                # The interpreter flushes stdout once more on its way out.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise
 
     try:
         app = create_app(
@@ -127,9 +150,8 @@ def sandbox(
             app.platform.world.warm()
             # What stays for good is not looked through again and again by the garbage collector.
             gc.freeze()
-        serve(app, host=host, port=port, ready=ready)
+        with _told(f"Cannot listen on {host}:{port}"):
+            bound = listen(host, port)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    except OSError as error:
-        message = f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"
-        raise click.ClickException(message) from None
+    serve(app, bound, ready=ready)

@@ -91,7 +91,7 @@ class SearchEndpoint(Endpoint):
         verdict = platform.limit.take(time.monotonic())
         headers += verdict.headers
         if verdict.wait is not None:
-            raise platform.too_many(verdict.wait)
+            raise platform.too_many(verdict.wait, "limit")
 
     def answer(self, exchange: Exchange, body: bytes, kind: Kind | None) -> bytes:  # noqa: ARG002
         """Give a page."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
+
+from tap_genesys_search.sandbox.checks import MOST, check_range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRY_AFTER_STYLES = ("seconds", "date", "none", "mixed")
 SERVER_ERRORS = (500, 502, 503, 504)
-SHARES = frozenset(
-    {"another_client_share", "total_noise", "p_429", "p_5xx", "p_html", "p_drop", "p_half_body", "p_hang"}
-    | {"p_empty_with_token"}
-)
 
 Kind = Literal["429", "5xx", "html", "drop", "half_body", "hang", "empty_with_token"]
 _KINDS: tuple[Kind, ...] = ("429", "5xx", "html", "drop", "half_body", "hang", "empty_with_token")
+_ODDS = tuple(f"p_{kind}" for kind in _KINDS)
+_SHARES = {"another_client_share", "total_noise", *_ODDS}
+# What decimal fractions that add up to 1 may come to.
+_SURELY = 1 + 1e-9
 
 
 def _number(help_text: str, default: float = 0.0) -> float:
@@ -67,7 +69,11 @@ class Faults:
     depth_cap: int = _whole("How deep pages go, in records.")
     empty_above_seconds: float = _number("A longer range is answered by an empty page that carries nextPage.")
     timeout_above_seconds: float = _number("A longer range is answered 504.")
-    total_noise: float = _number("How far off `total` is at most, as a share.", 0.03)
+    total_noise: float = _number(
+        "How far off `total` is at most, as a share; while a query is new, `total` is estimated from what was read so "
+        "far. 0: exact, and the first page of a new query reads its whole range (a million: some seconds).",
+        0.03,
+    )
 
     ignore_sort: bool = _switch("The newest come first, whatever is asked.")
     ignore_range: bool = _switch("Ranges of time are not honoured.")
@@ -80,9 +86,29 @@ class Faults:
     error_body_200: bool = _switch("Every search is answered 200 with the body of an error.")
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
+        """Refuse values out of range, and such as do not go together."""
         for each in fields(self):
             _check(each.name, getattr(self, each.name))
+        if (whole := sum(self.odds())) > _SURELY:
+            message = f"a request meets one fault at most: {', '.join(_ODDS)} add up to {whole:g}, more than 1"
+            raise ValueError(message)
+        if self.requests_per_minute and self.allowed() < 1:
+            message = (
+                f"requests_per_minute {self.requests_per_minute:g} in a rate_window_seconds of "
+                f"{self.rate_window_seconds:g} allows no search, ever"
+            )
+            raise ValueError(message)
+        if self.bucket_rate and self.bucket_burst < 1:
+            message = f"bucket_burst must be 1 or more, not {self.bucket_burst!r}: bucket_rate allows no search, ever"
+            raise ValueError(message)
+
+    def odds(self) -> tuple[float, ...]:
+        """Give the probabilities of the faults that exclude each other."""
+        return tuple(getattr(self, name) for name in _ODDS)
+
+    def allowed(self) -> int:
+        """Give how many searches a window allows."""
+        return int(self.requests_per_minute * self.rate_window_seconds / 60)
 
     def merge(self, changes: Mapping[str, object]) -> None:
         """Change some switches; raises ValueError, and then changes none, if a name or value is wrong."""
@@ -93,7 +119,7 @@ class Faults:
                 message = f"unknown fault '{name}'; known are {', '.join(sorted(known))}"
                 raise ValueError(message)
             new[name] = _typed(name, value, known[name])
-            _check(name, new[name])
+        replace(self, **new)
         for name, value in new.items():
             setattr(self, name, value)
 
@@ -114,54 +140,46 @@ def _check(name: str, value: object) -> None:
     if name == "retry_after" and value not in RETRY_AFTER_STYLES:
         message = f"retry_after must be one of {', '.join(RETRY_AFTER_STYLES)}, not {value!r}"
         raise ValueError(message)
-    if name in SHARES and isinstance(value, float | int) and not 0 <= value <= 1:
-        message = f"{name} must be from 0 to 1, not {value!r}"
-        raise ValueError(message)
-    if name not in {"clock_offset_seconds", "seed"} and isinstance(value, float | int) and value < 0:
-        message = f"{name} must not be negative, not {value!r}"
-        raise ValueError(message)
+    if isinstance(value, float | int) and name != "seed":
+        low = -MOST if name == "clock_offset_seconds" else 0
+        check_range(name, value, low, 1 if name in _SHARES else MOST)
 
 
 class Dice:
-    """All chance in faults, from one seed: the same requests in the same order meet the same faults."""
+    """All chance in faults, from one seed: the n-th request that is admitted always meets the same fault."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._seed: int | None = None
-        self._random = Random()
+        self._lots: dict[str, Random] = {}
 
-    def _chance(self) -> Random:
+    def _chance(self, lot: str) -> Random:
+        # Each lot has a generator of its own: what is drawn for an answer that hung, or for a request that a limit
+        # refused, must not change what the next request meets.
         if self._seed != self._faults.seed:
             self._seed = self._faults.seed
-            self._random = Random(f"{self._seed}:faults")
-        return self._random
+            self._lots = {}
+        if lot not in self._lots:
+            self._lots[lot] = Random(f"{self._seed}:{lot}")
+        return self._lots[lot]
 
     def throw(self) -> Kind | None:
         """Which fault a request meets, if any; one throw a request, and none while all are off."""
-        faults = self._faults
-        odds = (
-            faults.p_429,
-            faults.p_5xx,
-            faults.p_html,
-            faults.p_drop,
-            faults.p_half_body,
-            faults.p_hang,
-            faults.p_empty_with_token,
-        )
+        odds = self._faults.odds()
         if not any(odds):
             return None
-        left = self._chance().random()
+        left = self._chance("request").random()
         for kind, probability in zip(_KINDS, odds, strict=True):
             left -= probability
             if left < 0:
                 return kind
         return None
 
-    def pick(self, *choices: Any) -> Any:  # noqa: ANN401
-        """One of some choices."""
-        return self._chance().choice(choices)
+    def pick(self, lot: str, *choices: Any) -> Any:  # noqa: ANN401
+        """One of some choices; `lot` says what for."""
+        return self._chance(lot).choice(choices)
 
     def noisy(self, total: int) -> int:
         """Give a total, off by up to the share that `total_noise` says."""
         share = self._faults.total_noise
-        return round(total * (1 + self._chance().uniform(-share, share))) if share else total
+        return round(total * (1 + self._chance("noise").uniform(-share, share))) if share else total

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from itertools import accumulate
-from math import gcd
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
+
+from tap_genesys_search.sandbox.runs import Filter, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -14,167 +15,53 @@ if TYPE_CHECKING:
     from tap_genesys_search.sandbox.records import Record
 
 SPLIT_ABOVE = 4_096
-_FILTERS_A_BUCKET = 8
+_SELECTIONS = 8
 _ID_ORDERS = 8
 
 
-class Filter(NamedTuple):
-    """A condition on records, with a name that stands for it in caches."""
-
-    name: str
-    holds: Callable[[Record], bool]
-
-
 class Page(NamedTuple):
-    """Some records of a range, in the order asked for, and how many the whole range holds."""
+    """Some records of a range, in the order asked for; how many the whole range holds, and whether more follow."""
 
     records: list[Record]
     total: int
+    more: bool
 
 
-class Run:
-    """Records in order of their timestamps."""
+class Bucket(NamedTuple):
+    """A stretch of time from `low` to the next bucket's: how many records, and what makes them."""
 
-    __slots__ = ("keys", "records")
-
-    def __init__(self, records: list[Record]) -> None:
-        self.records = records
-        self.keys = [record.timestamp for record in records]
-
-    def add(self, record: Record) -> None:
-        """Put a record after all with its timestamp."""
-        place = bisect_right(self.keys, record.timestamp)
-        self.keys.insert(place, record.timestamp)
-        self.records.insert(place, record)
-
-    def find(self, record: Record) -> int | None:
-        """Give the place of this very record."""
-        for place in range(bisect_left(self.keys, record.timestamp), len(self.keys)):
-            if self.records[place] is record:
-                return place
-            if self.keys[place] != record.timestamp:
-                break
-        return None
-
-    def pop(self, place: int) -> Record:
-        """Take the record at a place out."""
-        del self.keys[place]
-        return self.records.pop(place)
-
-    def part(self, first: int, last: int, order: int) -> list[Record]:
-        """Give the records of places `[first, last)`; `order` shuffles those that share a timestamp (0: not)."""
-        part = self.records[first:last]
-        if order == 0 or not part or not self._has_ties(first, last):
-            return part
-        keys = self.keys
-        place = first
-        while place < last:
-            begin = bisect_left(keys, keys[place], 0, place + 1)
-            end = bisect_right(keys, keys[place], place)
-            if end - begin > 1:
-                step, shift = _stride(end - begin, order)
-                for tied in range(place, min(end, last)):
-                    part[tied - first] = self.records[begin + (step * (tied - begin) + shift) % (end - begin)]
-            place = end
-        return part
-
-    def _has_ties(self, first: int, last: int) -> bool:
-        keys = self.keys
-        return (
-            (first > 0 and keys[first - 1] == keys[first])
-            or (last < len(keys) and keys[last] == keys[last - 1])
-            or len(set(keys[first:last])) < last - first
-        )
-
-
-def _stride(count: int, order: int) -> tuple[int, int]:
-    # i -> (step * i + shift) mod count visits every place once when step and count share no divisor.
-    step = order % count or 1
-    while gcd(step, count) != 1:
-        step = step % count + 1
-    return step, (order >> 20) % count
-
-
-class Bucket:
-    """The records from `low` to the next bucket's, made on first touch."""
-
-    __slots__ = ("_filtered", "_made", "_source", "_version", "low", "size")
-
-    def __init__(self, low: int, size: int = 0, source: Callable[[], list[Record]] | None = None) -> None:
-        self.low = low
-        self.size = size
-        self._source = source
-        self._made: Run | None = None
-        self._filtered: OrderedDict[Filter, Run] = OrderedDict()
-        self._version = 0
-
-    @property
-    def version(self) -> tuple[int, int]:
-        """Another value after every change."""
-        return self.low, self._version
-
-    def run(self, chosen: Filter | None = None) -> Run:
-        """Give the bucket's records, or those that a filter lets through."""
-        if self._made is None:
-            self._made = Run(self._source() if self._source else [])
-            self._source = None
-        if chosen is None:
-            return self._made
-        run = self._filtered.get(chosen)
-        if run is None:
-            run = self._filtered[chosen] = Run(list(filter(chosen.holds, self._made.records)))
-            if len(self._filtered) > _FILTERS_A_BUCKET:
-                self._filtered.popitem(last=False)
-        return run
-
-    def add(self, record: Record) -> None:
-        """Put a record in its place."""
-        self.run().add(record)
-        for chosen, run in self._filtered.items():
-            if chosen.holds(record):
-                run.add(record)
-        self.size += 1
-        self._version += 1
-
-    def pop(self, place: int) -> Record:
-        """Take the record at a place out."""
-        record = self.run().pop(place)
-        for run in self._filtered.values():
-            found = run.find(record)
-            if found is not None:
-                run.pop(found)
-        self.size -= 1
-        self._version += 1
-        return record
-
-    def split(self) -> Bucket | None:
-        """Give about half to a new bucket behind this one; none when all share one timestamp."""
-        run = self.run()
-        middle = run.keys[self.size // 2]
-        cut = bisect_left(run.keys, middle) or bisect_right(run.keys, middle)
-        if cut == self.size:
-            return None
-        behind = Bucket(run.keys[cut], self.size - cut)
-        behind._made = Run(run.records[cut:])
-        self._made = Run(run.records[:cut])
-        self.size = cut
-        self._filtered.clear()
-        self._version += 1
-        return behind
+    low: int
+    size: int = 0
+    source: Callable[[], list[Record]] = list
 
 
 class IdOrder:
-    """The records of a range in order of their conversation id; those without one come last."""
+    """The records of a range of time in order of their conversation id; those without one come last."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        found = sorted(records, key=lambda record: (not record.has_conversation_id, record.id))
-        self.records = found
-        self.with_id = bisect_left(found, 1, key=lambda record: not record.has_conversation_id)
+        self.records = sorted(records, key=_id_key)
+        self.with_id = bisect_left(self.records, (True, ""), key=_id_key)
 
     def place(self, conversation_id: str, *, after: bool) -> int:
         """Give the place of the first record at or after an id, or only after it."""
         find = bisect_right if after else bisect_left
-        return find(self.records, conversation_id, 0, self.with_id, key=lambda record: record.id)
+        return find(self.records, (False, conversation_id), key=_id_key)
+
+    def add(self, record: Record) -> None:
+        """Put a record in its place."""
+        self.records.insert(bisect_left(self.records, _id_key(record), key=_id_key), record)
+        self.with_id += record.has_conversation_id
+
+    def discard(self, record: Record) -> None:
+        """Take this very record out, if it is there."""
+        place = bisect_left(self.records, _id_key(record), key=_id_key)
+        if place < len(self.records) and self.records[place] is record:
+            del self.records[place]
+            self.with_id -= record.has_conversation_id
+
+
+def _id_key(record: Record) -> tuple[bool, str]:
+    return not record.has_conversation_id, record.id
 
 
 class Index:
@@ -183,106 +70,147 @@ class Index:
     def __init__(self, buckets: Iterable[Bucket] = ()) -> None:
         self._buckets = list(buckets) or [Bucket(0)]
         self._lows = [bucket.low for bucket in self._buckets]
-        self._before: list[int] | None = None
-        self._id_orders: OrderedDict[tuple[object, ...], IdOrder] = OrderedDict()
+        sizes = [bucket.size for bucket in self._buckets]
+        self._all = Selection(len(sizes), lambda number: self._buckets[number].source(), sizes=sizes)
+        self._selections: OrderedDict[str, Selection] = OrderedDict()
+        self._id_orders: OrderedDict[tuple[str | None, int, int], tuple[Filter | None, IdOrder]] = OrderedDict()
 
     def __len__(self) -> int:
-        return self._starts()[-1]
+        return self._all.counts.before(len(self._buckets))
 
     def __iter__(self) -> Iterator[Record]:
-        for bucket in self._buckets:
-            yield from bucket.run().records
+        for number in range(len(self._buckets)):
+            yield from self._all.run(number).records
 
     def insert(self, record: Record) -> None:
         """Show a record."""
         number = self._number(record.timestamp)
-        bucket = self._buckets[number]
-        bucket.add(record)
-        self._before = None
-        if bucket.size > SPLIT_ABOVE and (behind := bucket.split()):
-            self._buckets.insert(number + 1, behind)
-            self._lows.insert(number + 1, behind.low)
+        keys = self._all.run(number).keys
+        for selection in (self._all, *self._selections.values()):
+            selection.add(number, record)
+        for (_, low, high), (chosen, order) in self._id_orders.items():
+            if low <= record.timestamp < high and (chosen is None or chosen.holds(record)):
+                order.add(record)
+        if len(keys) > SPLIT_ABOVE:
+            self._split(number, keys)
 
-    def take(self, rank: int) -> Record:
-        """Take out the record that stands at a rank of the whole."""
-        before = self._starts()
-        number = bisect_right(before, rank) - 1
-        self._before = None
-        return self._buckets[number].pop(rank - before[number])
+    def _split(self, number: int, keys: list[int]) -> None:
+        middle = keys[len(keys) // 2]
+        # All that share one timestamp stay together.
+        cut = bisect_left(keys, middle) or bisect_right(keys, middle)
+        if cut == len(keys):
+            return
+        low = keys[cut]
+        self._buckets.insert(number + 1, Bucket(low))
+        self._lows.insert(number + 1, low)
+        for selection in (self._all, *self._selections.values()):
+            selection.split(number, low)
 
     def at(self, rank: int) -> Record:
         """Give the record that stands at a rank of the whole."""
-        before = self._starts()
-        number = bisect_right(before, rank) - 1
-        return self._buckets[number].run().records[rank - before[number]]
+        number, place = self._all.counts.find(rank)
+        return self._all.run(number).records[place]
+
+    def take(self, rank: int) -> Record:
+        """Take out the record that stands at a rank of the whole."""
+        return self._pop(*self._all.counts.find(rank))
 
     def remove(self, record: Record) -> bool:
         """Take out this very record, if it is still there."""
-        bucket = self._buckets[self._number(record.timestamp)]
-        place = bucket.run().find(record)
+        number = self._number(record.timestamp)
+        place = self._all.run(number).find(record)
         if place is None:
             return False
-        bucket.pop(place)
-        self._before = None
+        self._pop(number, place)
         return True
+
+    def _pop(self, number: int, place: int) -> Record:
+        record = self._all.pop(number, place)
+        for selection in self._selections.values():
+            selection.discard(number, record)
+        for _, order in self._id_orders.values():
+            order.discard(record)
+        return record
 
     def warm(self) -> None:
         """Make every record now."""
-        for bucket in self._buckets:
-            bucket.run()
+        for number in range(len(self._buckets)):
+            self._all.run(number)
 
     def page(
-        self, chosen: Filter | None, low: int, high: int, *, start: int, size: int, descending: bool, order: int
+        self,
+        chosen: Filter | None,
+        low: int,
+        high: int,
+        *,
+        start: int,
+        size: int,
+        descending: bool,
+        order: int,
+        exact: bool = True,
     ) -> Page:
-        """Up to `size` records of `[low, high)` from the `start`-th on; `order` shuffles ties."""
+        """Up to `size` records of `[low, high)` from the `start`-th on; `order` shuffles ties.
+
+        Without `exact` only those buckets are made that the page needs, and the total is an estimate from them.
+        """
         if low >= high:
-            return Page([], 0)
-        first, last = self._number(low), self._number(high - 1)
-        if chosen is None:
-            before, base = self._starts(), 0
-        else:
-            sizes = (len(bucket.run(chosen).keys) for bucket in self._buckets[first : last + 1])
-            before, base = list(accumulate(sizes, initial=0)), first
-        begin = before[first - base] + bisect_left(self._buckets[first].run(chosen).keys, low)
-        finish = before[last - base] + bisect_left(self._buckets[last].run(chosen).keys, high)
+            return Page([], 0, more=False)
+        selection = self._selection(chosen)
+        first, last = self._number(low), self._number(high - 1) + 1
+        # What the buckets at both ends hold outside of the range.
+        under = bisect_left(selection.run(first).keys, low)
+        keys = selection.run(last - 1).keys
+        over = len(keys) - bisect_left(keys, high)
+        least = start + size + 1 + (over if descending else under)
+        left, right = selection.known(first, last, inf if exact else least, backwards=descending)
+        begin = selection.counts.before(left) + under * (left == first)
+        finish = selection.counts.before(right) - over * (right == last)
         if descending:
             place, stop = max(begin, finish - start - size), finish - start
         else:
             place, stop = begin + start, min(finish, begin + start + size)
-        records: list[Record] = []
-        while place < stop:
-            number = bisect_right(before, place) - 1
-            until = min(stop, before[number + 1])
-            run = self._buckets[base + number].run(chosen)
-            records += run.part(place - before[number], until - before[number], order)
-            place = until
+        records = selection.part(place, stop, order)
         if descending:
             records.reverse()
-        return Page(records, finish - begin)
+        total = finish - begin
+        more = start + len(records) < total
+        if right - left < last - first:
+            made, whole = self._all.between(left, right), self._all.between(first, last)
+            likely = selection.between(left, right) * (whole - made) // made - (under if descending else over)
+            total += max(0, likely)
+        return Page(records, total, more)
+
+    def _selection(self, chosen: Filter | None) -> Selection:
+        if chosen is None:
+            return self._all
+        found = self._selections.get(chosen.name)
+        if found is None:
+            found = self._selections[chosen.name] = Selection(
+                len(self._buckets),
+                lambda number: list(filter(chosen.holds, self._all.run(number).records)),
+                chosen.holds,
+            )
+            if len(self._selections) > _SELECTIONS:
+                self._selections.popitem(last=False)
+        self._selections.move_to_end(chosen.name)
+        return found
 
     def by_id(self, chosen: Filter | None, low: int, high: int) -> IdOrder:
         """Give the records of `[low, high)` in order of their conversation id."""
         if low >= high:
             return IdOrder([])
-        buckets = self._buckets[self._number(low) : self._number(high - 1) + 1]
-        name = (chosen and chosen.name, low, high, *(bucket.version for bucket in buckets))
-        found = self._id_orders.get(name)
-        if found is None:
-            found = self._id_orders[name] = IdOrder(self._between(buckets, chosen, low, high))
+        name = (chosen and chosen.name, low, high)
+        if name not in self._id_orders:
+            self._id_orders[name] = chosen, IdOrder(self._between(self._selection(chosen), low, high))
             if len(self._id_orders) > _ID_ORDERS:
                 self._id_orders.popitem(last=False)
-        return found
+        self._id_orders.move_to_end(name)
+        return self._id_orders[name][1]
 
-    @staticmethod
-    def _between(buckets: list[Bucket], chosen: Filter | None, low: int, high: int) -> Iterator[Record]:
-        for bucket in buckets:
-            run = bucket.run(chosen)
+    def _between(self, selection: Selection, low: int, high: int) -> Iterator[Record]:
+        for number in range(self._number(low), self._number(high - 1) + 1):
+            run = selection.run(number)
             yield from run.records[bisect_left(run.keys, low) : bisect_left(run.keys, high)]
 
     def _number(self, timestamp: int) -> int:
         return max(0, bisect_right(self._lows, timestamp) - 1)
-
-    def _starts(self) -> list[int]:
-        if self._before is None:
-            self._before = list(accumulate((bucket.size for bucket in self._buckets), initial=0))
-        return self._before

@@ -44,7 +44,7 @@ class RateLimit:
         if now >= self._window_end:
             self._window_end = now + faults.rate_window_seconds
             self._count = 0
-        allowed = int(faults.requests_per_minute * faults.rate_window_seconds / 60)
+        allowed = faults.allowed()
         used = self._count + int(allowed * faults.another_client_share)
         left = self._window_end - now
         if used >= allowed:

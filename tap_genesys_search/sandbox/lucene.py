@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from fnmatch import translate
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -30,6 +31,8 @@ TIME_FIELD = "timestamp"
 ID_FIELD = "conversationId"
 
 Document: TypeAlias = "dict[str, object]"
+
+_DEEPEST = 50
 
 
 def document(raw: bytes) -> Document:
@@ -77,10 +80,11 @@ class Span:
 
 @dataclass(frozen=True)
 class Leaf(_OnDocument):
-    """A test of one field, or of any."""
+    """A test of one field, or of any, as `text` wrote it."""
 
     field: str | None
-    test: Callable[[object], bool]
+    text: str
+    test: Callable[[object], bool] = dataclass_field(repr=False)
     is_everything: bool = False
     is_existence: bool = False
     span: Span | None = None
@@ -182,8 +186,18 @@ class _Reader:
     def __init__(self, text: str, original_position: Callable[[int], int]) -> None:
         self._text = text
         self._original = original_position
+        self._depth = 0
 
     def condition(self, node: tree.Item, field: str | None) -> Condition:
+        # What is understood here is asked of records further down the stack.
+        if self._depth == _DEEPEST:
+            raise self._error(node, "too deeply nested")
+        self._depth += 1
+        found = self._condition(node, field)
+        self._depth -= 1
+        return found
+
+    def _condition(self, node: tree.Item, field: str | None) -> Condition:
         if isinstance(node, tree.Group | tree.FieldGroup | tree.Boost):
             return self.condition(node.children[0], field)
         if isinstance(node, tree.AndOperation | tree.OrOperation | tree.UnknownOperation):
@@ -221,6 +235,7 @@ class _Reader:
 
     def _leaf(self, node: tree.Item, field: str | None) -> Leaf:
         name = None if field == OPEN else field
+        text = str(node).strip()
         if isinstance(node, tree.Range):
             return self._range(node, name, self._span(node))
         if isinstance(node, tree.From):
@@ -228,11 +243,11 @@ class _Reader:
         if isinstance(node, tree.To):
             return self._range(node, name, Span(OPEN, str(node.a).strip(), with_low=True, with_high=node.include))
         if isinstance(node, tree.Word) and node.value == OPEN:
-            return Leaf(name, lambda _: True, is_everything=name is None, is_existence=name is not None)
+            return Leaf(name, text, lambda _: True, is_everything=name is None, is_existence=name is not None)
         if isinstance(node, tree.Word) and re.search(r"(?<!\\)[*?]", node.value):
-            return Leaf(name, _wildcard(node.value))
+            return Leaf(name, text, _wildcard(node.value))
         if isinstance(node, tree.Word | tree.Phrase):
-            return Leaf(name, _equals(name, plain(node.value)))
+            return Leaf(name, text, _equals(name, plain(node.value)))
         raise self._error(node, f"{type(node).__name__.lower()} searches are not supported")
 
     def _span(self, node: tree.Range) -> Span:
@@ -245,15 +260,16 @@ class _Reader:
     def _range(self, node: tree.Item, field: str | None, span: Span) -> Leaf:
         if field is None:
             raise self._error(node, "a range needs a field")
+        text = str(node).strip()
         if span.low == span.high == OPEN:
-            return Leaf(field, lambda _: True, is_existence=True, span=span)
+            return Leaf(field, text, lambda _: True, is_existence=True, span=span)
         if field != TIME_FIELD:
-            return Leaf(field, _within(span), span=span)
+            return Leaf(field, text, _within(span), span=span)
         try:
             low, high = time_bounds(span.with_low, span.low, span.high, span.with_high)
         except QueryError as error:
             raise self._error(node, str(error)) from None
-        return Leaf(field, lambda value: low <= micros(str(value)) // 1_000 < high, span=span)
+        return Leaf(field, text, lambda value: low <= micros(str(value)) // 1_000 < high, span=span)
 
     def _error(self, node: tree.Item, what: str) -> QueryError:
         return QueryError.at(self._text, self._original(node.pos or 0), what)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from tap_genesys_search.sandbox.checks import MOST, check_range
+
+_MOST_AT_ONCE = 1_000_000
+
 KINDS = ("arrive", "change", "late", "leave")
 
 
@@ -36,11 +40,10 @@ class Movement:
     )
 
     def __post_init__(self) -> None:
-        """Refuse negative numbers."""
+        """Refuse values out of range."""
         for each in fields(self):
-            if getattr(self, each.name) < 0:
-                message = f"{each.name} must not be negative"
-                raise ValueError(message)
+            high = {"late_changes": 1, "late_max_seconds": MOST}.get(each.name, _MOST_AT_ONCE)
+            check_range(each.name, getattr(self, each.name), 0, high)
 
     def by_second(self) -> tuple[float, float, float, float]:
         """Arrive, change, late, leave: each in a second."""

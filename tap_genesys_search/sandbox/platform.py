@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tap_genesys_search.sandbox.faults import Kind
     from tap_genesys_search.sandbox.web import Headers
 
-_REASONS = {
-    500: "An unexpected error occurred.",
-    502: "Bad gateway.",
-    503: "The service is unavailable.",
-    504: "The request timed out.",
+_FAILURES = {
+    500: ("internal.server.error", "An unexpected error occurred."),
+    502: ("service.unavailable", "Bad gateway."),
+    503: ("service.unavailable", "The service is unavailable."),
+    504: ("request.timeout", "The request timed out."),
 }
 
 
@@ -43,8 +43,13 @@ class Platform:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.faults = faults or Faults()
-        self._clock = clock
-        self.world = World(world or WorldConfig(), movement or Movement(), self.now)
+        self.world = World(
+            world or WorldConfig(),
+            movement or Movement(),
+            lambda: int(clock() * 1_000),
+            lambda: round(self.faults.clock_offset_seconds * 1_000),
+        )
+        self.now = self.world.now
         self.stats = Stats(self.world.counts)
         self.dice = Dice(self.faults)
         self.limit = RateLimit(self.faults)
@@ -52,10 +57,6 @@ class Platform:
         self.stopping = asyncio.Event()
         self._correlations = Random(f"{self.faults.seed}:correlations")
         self._date = (0, b"")
-
-    def now(self) -> int:
-        """Give the platform's clock in milliseconds since 1970."""
-        return int((self._clock() + self.faults.clock_offset_seconds) * 1_000)
 
     def correlation(self) -> str:
         """Give the name of one request."""
@@ -84,11 +85,11 @@ class Platform:
             return
         self.stats.add(f"fault_{kind}")
         if kind == "429":
-            raise self.too_many(self.faults.retry_after_seconds)
+            raise self.too_many(self.faults.retry_after_seconds, "429")
         if kind == "5xx":
-            raise self.failing(self.dice.pick(*SERVER_ERRORS))
+            raise self.failing(self.dice.pick("5xx", *SERVER_ERRORS))
         if kind == "html":
-            raise ProxyPage(self.dice.pick(502, 200), "proxy")
+            raise ProxyPage(self.dice.pick("html", 502, 200), "proxy")
         if kind == "drop":
             raise Dropped
         if kind == "hang":
@@ -97,19 +98,19 @@ class Platform:
     @staticmethod
     def failing(status: int) -> ApiError:
         """Give a 5xx."""
-        return ApiError(status, "internal.server.error" if status == 500 else "service.unavailable", _REASONS[status])  # noqa: PLR2004
+        return ApiError(status, *_FAILURES[status])
 
-    def too_many(self, wait: float) -> ApiError:
-        """Give a 429 that says to wait so many seconds, in the style that is switched on."""
+    def too_many(self, wait: float, lot: str) -> ApiError:
+        """Give a 429 that says to wait so many seconds, in the style that is switched on or that a lot decides."""
         seconds = max(1, ceil(wait))
         style = self.faults.retry_after
         if style == "mixed":
-            style = self.dice.pick("seconds", "date", "none")
+            style = self.dice.pick(lot, "seconds", "date", "none")
         self.stats.add(f"retry_after_{style}")
-        headers: Headers = []
-        if style == "seconds":
-            headers = [(b"retry-after", str(seconds).encode())]
-        elif style == "date":
-            until = ceil(self.now() / 1_000 + seconds)
-            headers = [(b"retry-after", formatdate(until, usegmt=True).encode())]
-        return ApiError(429, "too.many.requests", "Rate limit exceeded the maximum.", headers)
+        message = "Rate limit exceeded the maximum."
+        if style == "none":
+            return ApiError(429, "too.many.requests", message)
+        told = str(seconds) if style == "seconds" else formatdate(ceil(self.now() / 1_000 + seconds), usegmt=True)
+        headers: Headers = [(b"retry-after", told.encode())]
+        message = f"{message} Retry the request in [{seconds}] seconds"
+        return ApiError(429, "too.many.requests.retry.after", message, headers)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from tap_genesys_search.sandbox.index import Filter
 from tap_genesys_search.sandbox.instants import EARLIEST, LATEST
 from tap_genesys_search.sandbox.lucene import ID_FIELD, TIME_FIELD, Boolean, Leaf, Span, parse
 from tap_genesys_search.sandbox.ranges import QueryError, time_bounds
+from tap_genesys_search.sandbox.runs import Filter
 
 if TYPE_CHECKING:
     from tap_genesys_search.sandbox.lucene import Condition
@@ -55,9 +55,10 @@ def read(text: str) -> Query:
     rest, opening, first, last, closing, negated, id_opening, id_first, id_last, id_closing = found.groups()
     try:
         low, high = time_bounds(opening == "[", first, last, closing == "]")
+        query = replace(_rest(rest), low=low, high=high)
     except QueryError:
+        # Only the whole text knows the place.
         return _general(text)
-    query = replace(_rest(rest), low=low, high=high)
     if id_opening is None:
         return query
     if negated:
@@ -82,7 +83,7 @@ def _stands_alone(rest: str | None) -> bool:
 
 @lru_cache(maxsize=256)
 def _rest(rest: str | None) -> Query:
-    return Query() if rest is None or rest in _EVERYTHING else Query(_filter(rest, parse(rest)))
+    return Query() if rest is None or rest in _EVERYTHING else Query(_filter(parse(rest)))
 
 
 @lru_cache(maxsize=1_024)
@@ -106,8 +107,10 @@ def _general(text: str) -> Query:
                 forbidden.remove(clause)
     if not kept and not forbidden and condition.must:
         return query
+    if len(kept) == 1 and not forbidden:
+        return replace(query, chosen=_filter(kept[0]))
     rest = Boolean(must=tuple(kept), must_not=tuple(forbidden), lifted=len(kept) < len(condition.must))
-    return replace(query, chosen=_filter(text, rest))
+    return replace(query, chosen=_filter(rest))
 
 
 def _lift(query: Query, clause: Condition) -> Query | None:
@@ -126,7 +129,6 @@ def _ids(span: Span) -> IdSpan:
     return IdSpan(low, high, span.with_low, span.with_high)
 
 
-def _filter(name: str, condition: Condition) -> Filter | None:
-    if condition.is_everything:
-        return None
-    return Filter(name, condition.holds_for)
+def _filter(condition: Condition) -> Filter | None:
+    # Named by what it tests: the range of time, another one for each seek, is no part of it.
+    return None if condition.is_everything else Filter(repr(condition), condition.holds_for)

@@ -51,7 +51,7 @@ def _read_token(token: str) -> tuple[int, int]:
     try:
         found = msgspec.json.decode(base64.b64decode(token, validate=True))
         page, size = _whole(found["page"]), _whole(found["size"])
-    except (binascii.Error, ValueError, TypeError, KeyError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, TypeError, KeyError, msgspec.DecodeError, RecursionError):
         _bad("The page token is not valid.", "invalid.page")
     if page < 1 or not 1 <= size <= MAX_SIZE:
         _bad("The page token is not valid.", "invalid.page")
@@ -75,10 +75,14 @@ class Searcher:
             _bad(f"Pagination may not exceed {faults.depth_cap} results", "pagination.limit")
         empty = empty or self._too_long(request.query)
         start = (page - 1) * size
-        records, total = platform.world.search(
-            request.query, by_id=request.by_id, descending=request.descending, start=start, size=size
+        records, total, more = platform.world.search(
+            request.query,
+            by_id=request.by_id,
+            descending=request.descending,
+            start=start,
+            size=size,
+            exact=not faults.total_noise,
         )
-        more = start + len(records) < total
         if empty:
             records, more = [], True
         elif faults.duplicate_ids:
@@ -109,6 +113,8 @@ class Searcher:
             asked = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             _bad("The request body is not JSON.")
+        except RecursionError:
+            _bad("The request body is too deeply nested.")
         if not isinstance(asked, dict):
             _bad("The request body must be an object.")
         if asked.get("type") != "conversation":

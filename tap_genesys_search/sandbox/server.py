@@ -213,8 +213,8 @@ class SandboxServer:
         self.stop()
 
 
-def serve(app: SandboxApp, *, host: str = "127.0.0.1", port: int = 8080, ready: Callable[[str], None] = print) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` gets one line with the address once it listens."""
-    bound = listen(host, port)
+def serve(app: SandboxApp, bound: socket.socket, *, ready: Callable[[str], None] = print) -> None:
+    """Serve on a listening socket until SIGINT or SIGTERM; `ready` gets the address once it is up."""
     url = _url(bound)
-    _Server(app, lambda: ready(url)).run([bound])
+    with bound:
+        _Server(app, lambda: ready(url)).run([bound])

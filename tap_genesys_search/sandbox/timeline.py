@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING
 
-from tap_genesys_search.sandbox.instants import DAY, HOUR, millis
+from tap_genesys_search.sandbox.instants import DAY, HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +37,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is spread over `[low, high)` in milliseconds; the bursts come on top of `count`."""
+    """What is spread over `[low, high)`; the bursts come on top of `count`. All instants are in milliseconds."""
 
     seed: int
     low: int
     high: int
     count: int
     bursts: dict[int, int]
-    busy_day: str | None
+    busy_day: int | None
     busy_factor: float
 
 
@@ -76,7 +76,7 @@ def cells(plan: Plan) -> Iterator[Cell]:
 
 def _weights(plan: Plan, edges: range) -> Iterator[float]:
     rng = Random(f"{plan.seed}:weights")
-    busy_day = millis(plan.busy_day) if plan.busy_day else None
+    busy_day = plan.busy_day
     for edge in edges:
         weight = float(_BY_HOUR[edge % DAY // HOUR])
         if datetime.fromtimestamp(edge // 1_000, UTC).weekday() >= _SATURDAY:

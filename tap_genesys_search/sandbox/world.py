@@ -8,8 +8,9 @@ from random import Random
 from threading import RLock
 from typing import TYPE_CHECKING
 
+from tap_genesys_search.sandbox.checks import MOST, check_range, instant
 from tap_genesys_search.sandbox.index import Bucket, Index, Page
-from tap_genesys_search.sandbox.instants import DAY, SECOND, millis
+from tap_genesys_search.sandbox.instants import DAY, SECOND, iso
 from tap_genesys_search.sandbox.movement import KINDS, Movement
 from tap_genesys_search.sandbox.records import Inventor, Record
 from tap_genesys_search.sandbox.timeline import Cell, Plan, cells
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tap_genesys_search.sandbox.query import Query
+
+
+_MOST_DAYS = 36_525
+_MOST_BYTES = 10_000_000
 
 
 def _option(default: float, help_text: str) -> float:
@@ -52,34 +57,54 @@ class WorldConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         for name in ("tie_share", "missing_ids", "missing_plain_ids"):
-            if not 0 <= getattr(self, name) <= 1:
-                message = f"{name} must be from 0 to 1"
-                raise ValueError(message)
-        if sum(count for _, count in self.bursts) > self.conversations:
-            message = "the bursts hold more than all conversations"
+            check_range(name, getattr(self, name), 0, 1)
+        check_range("conversations", self.conversations, 0, MOST)
+        check_range("days", self.days, 0, _MOST_DAYS)
+        check_range("record_bytes", self.record_bytes, 0, _MOST_BYTES)
+        check_range("tie_orders", self.tie_orders, 0, MOST)
+        check_range("busy_factor", self.busy_factor, 0.001, MOST)
+        for name in ("start", "end", "busy_day"):
+            if getattr(self, name) is not None:
+                instant(name, getattr(self, name))
+        for at, count in self.bursts:
+            instant("bursts", at)
+            check_range("bursts", count, 0, MOST)
+        if (held := sum(count for _, count in self.bursts)) > self.conversations:
+            message = f"bursts hold {held:,}, more than all {self.conversations:,} conversations"
             raise ValueError(message)
 
     def bounds(self, now: int) -> tuple[int, int]:
         """Give the world's range `[start, end)` in milliseconds."""
-        end = now if self.end is None else millis(self.end)
-        start = end - round(self.days * DAY) if self.start is None else millis(self.start)
-        if start >= end:
-            message = "the world's start must be before its end"
+        end = now if self.end is None else instant("end", self.end)
+        start = end - round(self.days * DAY) if self.start is None else instant("start", self.start)
+        if not 0 < end - start <= _MOST_DAYS * DAY:
+            message = f"start must be before end ({iso(end)}), by {_MOST_DAYS:,} days at most, not {iso(start)}"
             raise ValueError(message)
         return start, end
 
 
 class World:
-    """All conversations of an organisation; safe to use from several threads."""
+    """All conversations of an organisation; safe to use from several threads.
 
-    def __init__(self, config: WorldConfig, movement: Movement, now: Callable[[], int]) -> None:
+    `clock` gives milliseconds since 1970, `ahead` how many of them the platform's own clock, which stamps the records,
+    is ahead of it. Movement follows `clock`: time passes no faster for a clock that is set.
+    """
+
+    def __init__(
+        self,
+        config: WorldConfig,
+        movement: Movement,
+        clock: Callable[[], int],
+        ahead: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.config = config
         self.movement = movement
-        self.now = now
+        self._clock = clock
+        self._ahead = ahead
         self.lock = RLock()
         self.counts = dict.fromkeys(("arrived", "moved", "late_made", "late_shown", "left"), 0)
         self.generated = 0
-        self.born = now()
+        self.born = self.now()
         self.start, self.end = config.bounds(self.born)
         self._chance = Random(f"{config.seed}:movement")
         self._order = Random(f"{config.seed}:ties")
@@ -92,20 +117,25 @@ class World:
         self._next = config.conversations
         self._pending: list[tuple[int, int, Record, Record | None]] = []
         self._carried = [0.0] * len(KINDS)
-        self._ticked = self.born
+        self._ticked = clock()
         self.index = Index(self._buckets())
+
+    def now(self) -> int:
+        """Give the platform's clock in milliseconds since 1970."""
+        return self._clock() + self._ahead()
 
     def _buckets(self) -> Iterable[Bucket]:
         config = self.config
         bursts: dict[int, int] = {}
-        for instant, count in config.bursts:
-            at = millis(instant)
+        for text, count in config.bursts:
+            at = instant("bursts", text)
             if not self.start <= at < self.end:
-                message = f"the burst at {instant} is outside the world"
+                message = f"bursts: {text} is not between {iso(self.start)} and {iso(self.end)}"
                 raise ValueError(message)
             bursts[at] = bursts.get(at, 0) + count
         steady = config.conversations - sum(bursts.values())
-        plan = Plan(config.seed, self.start, self.end, steady, bursts, config.busy_day, config.busy_factor)
+        busy_day = None if config.busy_day is None else instant("busy_day", config.busy_day)
+        plan = Plan(config.seed, self.start, self.end, steady, bursts, busy_day, config.busy_factor)
         for cell in cells(plan):
             yield Bucket(cell.low, cell.size, lambda cell=cell: self._invent(cell))  # type: ignore[misc]
 
@@ -130,8 +160,8 @@ class World:
         with self.lock:
             self.index.warm()
 
-    def search(self, query: Query, *, by_id: bool, descending: bool, start: int, size: int) -> Page:
-        """Let the world move as it does at a search, then answer."""
+    def search(self, query: Query, *, by_id: bool, descending: bool, start: int, size: int, exact: bool = True) -> Page:
+        """Let the world move as it does at a search, then answer; without `exact` the total may be an estimate."""
         with self.lock:
             self.tick()
             self._by_search()
@@ -145,6 +175,7 @@ class World:
                 size=size,
                 descending=descending,
                 order=self._tie_order(),
+                exact=exact,
             )
 
     def _tie_order(self) -> int:
@@ -154,19 +185,23 @@ class World:
         return replica and Random(f"{self.config.seed}:{replica}").getrandbits(40)
 
     def _search_ids(self, query: Query, *, by_id: bool, descending: bool, start: int, size: int) -> Page:
-        found = _matching_ids(self.index, query)
+        found, first, last = _by_id(self.index, query)
         if not by_id:
-            found = sorted(found, key=lambda record: record.timestamp)
+            found, first, last = sorted(found[first:last], key=lambda record: record.timestamp), 0, last - first
+        total = last - first
         if descending:
-            return Page(found[::-1][start : start + size], len(found))
-        return Page(found[start : start + size], len(found))
+            records = found[max(first, last - start - size) : max(first, last - start)]
+            records.reverse()
+        else:
+            records = found[first + start : min(last, first + start + size)]
+        return Page(records, total, start + len(records) < total)
 
     def tick(self) -> None:
-        """Catch up with the clock: what was to move since the last time moves, what was to show shows."""
-        now = self.now()
+        """Catch up with the time: what was to move since the last time moves, what was to show shows."""
+        clock = self._clock()
         rates = self.movement.by_second()
-        if any(rates) and now > self._ticked:
-            passed = now - self._ticked
+        if any(rates) and clock > self._ticked:
+            now, passed = clock + self._ahead(), clock - self._ticked
             events: list[tuple[int, str]] = []
             for number, rate in enumerate(rates):
                 self._carried[number] += rate * passed / SECOND
@@ -175,8 +210,8 @@ class World:
                 events += [(now - self._chance.randrange(passed), KINDS[number]) for _ in range(whole)]
             for at, kind in sorted(events):
                 self._do(kind, at)
-        self._ticked = max(self._ticked, now)
-        self._show(now)
+        self._ticked = max(self._ticked, clock)
+        self._show(clock)
 
     def _by_search(self) -> None:
         for kind, rate in zip(KINDS, self.movement.by_search(), strict=True):
@@ -257,7 +292,7 @@ class World:
     def _hold_back(self, record: Record, old: Record | None) -> None:
         record.visible_at = record.timestamp + self._delay()
         self._next += 1
-        heappush(self._pending, (record.visible_at, self._next, record, old))
+        heappush(self._pending, (record.visible_at - self._ahead(), self._next, record, old))
 
     def _show(self, until: int | None) -> None:
         while self._pending and (until is None or self._pending[0][0] <= until):
@@ -276,7 +311,7 @@ class World:
         """List what is visible now, in any order; with `everything` also what was made but is not visible yet."""
         with self.lock:
             self.tick()
-            found = list(self.index) if query is None else list(_matching_ids(self.index, query))
+            found = list(self.index) if query is None else _matching_ids(self.index, query)
             if everything:
                 pending = Index()
                 for _, _, record, _ in self._pending:
@@ -290,6 +325,12 @@ class World:
 
 
 def _matching_ids(index: Index, query: Query) -> list[Record]:
+    records, first, last = _by_id(index, query)
+    return records[first:last]
+
+
+def _by_id(index: Index, query: Query) -> tuple[list[Record], int, int]:
+    """Give a list in order of ids, and which part of it matches."""
     order = index.by_id(query.chosen, query.low, query.high)
     first, last = (order.with_id, len(order.records)) if query.without_id else (0, len(order.records))
     if query.ids:
@@ -298,4 +339,4 @@ def _matching_ids(index: Index, query: Query) -> list[Record]:
             first = max(first, order.place(query.ids.low, after=not query.ids.with_low))
         if query.ids.high is not None:
             last = min(last, order.place(query.ids.high, after=query.ids.with_high))
-    return order.records if (first, last) == (0, len(order.records)) else order.records[first:last]
+    return order.records, first, max(first, last)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import requests
@@ -19,9 +20,6 @@ from tap_genesys_search.sandbox.command import sandbox
 from tap_genesys_search.sandbox.server import listen
 
 from .api import Api, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RUN = "from tap_genesys_search.sandbox.command import sandbox; sandbox()"
 
@@ -67,8 +65,12 @@ def test_every_field_has_an_option() -> None:
         (["--host", "0.0.0.0"], "loopback"),  # noqa: S104
         (["--p-drop", "2"], "p_drop must be from 0 to 1"),
         (["--burst", "then"], "INSTANT=COUNT"),
-        (["--start", "yesterday"], "yesterday"),
-        (["--move-every-search", "-1"], "must not be negative"),
+        (["--start", "yesterday"], "start must be an instant such as 2026-10-01T00:00:00Z, not 'yesterday'"),
+        (["--days", "nan"], "days must be from 0 to 36,525, not nan"),
+        (["--rate-window-seconds", "inf"], "rate_window_seconds must be from 0 to 1,000,000,000, not inf"),
+        (["--clock-offset-seconds", "1e18"], "clock_offset_seconds must be from -1,000,000,000 to 1,000,000,000"),
+        (["--burst", "2026-10-03=30000"], "bursts hold 30,000, more than all 20,000 conversations"),
+        (["--move-every-search", "-1"], "move_every_search must be from 0 to 1,000,000, not -1.0"),
     ],
 )
 def test_a_wrong_option_is_one_clear_message(options: list[str], told: str) -> None:
@@ -83,6 +85,31 @@ def test_a_port_in_use_is_one_clear_message() -> None:
         result = CliRunner().invoke(sandbox, ["--port", str(port), "--conversations", "1"])
     assert result.exit_code == 1
     assert f"Cannot listen on 127.0.0.1:{port}" in result.output
+
+
+def test_a_port_file_that_cannot_be_written_is_one_clear_message(tmp_path: Path) -> None:
+    port_file = tmp_path / "nowhere" / "port"
+    result = CliRunner().invoke(sandbox, ["--port", "0", "--port-file", str(port_file), "--conversations", "1"])
+    assert result.exit_code == 1
+    assert result.output == f"Error: Cannot write the port file {port_file}: No such file or directory\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_standard_output_is_one_clear_message() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "--port", "0", "--conversations", "1"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: Cannot write to the standard output: No space left on device\n",
+    )
 
 
 def test_a_server_stops_quickly_and_leaves_its_port() -> None:
@@ -107,21 +134,3 @@ def test_a_server_needs_a_start() -> None:
     with pytest.raises(RuntimeError, match="not been started"):
         _ = server.base_url
     server.stop()
-
-
-@pytest.mark.slow
-def test_pages_a_second() -> None:
-    """Seek through a warm world with one keep-alive client; run with `-s` to see the pages a second."""
-    with (
-        SandboxServer(WorldConfig(conversations=200_000), Faults(total_noise=0), warm=True) as server,
-        Api(server) as api,
-    ):
-        last, pages, before = "2000-01-01T00:00:00.000Z", 0, time.perf_counter()
-        while True:
-            page = api.search(f"(*) AND timestamp:[{last} TO *]")
-            pages += 1
-            if "nextPage" not in page:
-                break
-            last = page["results"][-1]["timestamp"]
-        print(f"{pages / (time.perf_counter() - before):.0f} pages a second, client and server in one process")  # noqa: T201
-        assert pages >= 1_000

@@ -194,6 +194,21 @@ def test_what_is_no_json_or_no_route_is_refused(sandbox: Sandbox) -> None:
     assert (elsewhere.status_code, elsewhere.json()["status"]) == (404, 404)
 
 
+@pytest.mark.parametrize("deep", [b"[" * 100_000, b'{"a":' * 100_000])
+def test_what_is_nested_too_deeply_is_refused(sandbox: Sandbox, deep: bytes) -> None:
+    _, api = sandbox()
+    for path in ("api/v2/search", "admin/faults", "admin/movement", "admin/move"):
+        answer = api.session.post(f"{api.base_url}/{path}", data=deep, timeout=5)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad.request")
+    token = api.ask(page=base64.b64encode(deep).decode())
+    assert (token.status_code, token.json()["code"]) == (400, "invalid.page")
+    for query in ("(" * 400 + "a" + ")" * 400, "(NOT " * 60 + "a" + ")" * 60):
+        answer = api.ask(query)
+        assert answer.status_code == 400
+        assert "too deeply nested at position" in answer.json()["message"]
+    assert api.ask("(NOT " * 20 + "a" + ")" * 20).status_code == 200
+
+
 @pytest.mark.parametrize("query", ["status:(", "a AND", "timestamp:[yesterday TO *]", "a~2", ""])
 def test_a_bad_query_names_the_place(sandbox: Sandbox, query: str) -> None:
     _, api = sandbox()
@@ -208,6 +223,15 @@ def test_the_position_is_that_of_the_query_as_it_was_sent(sandbox: Sandbox) -> N
     query = "a && b && timestamp:[2026-10-03T08:15:02+00:00 TO *] ) c"
     message = api.ask(query).json()["message"]
     assert f"unexpected ')' at position {query.index(')')}" in message
+
+
+@pytest.mark.parametrize(
+    "query", ["   (a~2) AND timestamp:[2026-10-01 TO *]", " \n a:b AND (c~2) AND timestamp:[* TO *]"]
+)
+def test_leading_blanks_move_no_position(sandbox: Sandbox, query: str) -> None:
+    _, api = sandbox()
+    place = query.index("(") + 1
+    assert f"at position {place}, near " in api.ask(query).json()["message"]
 
 
 def test_the_token_endpoint(sandbox: Sandbox) -> None:

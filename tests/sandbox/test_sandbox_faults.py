@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from tap_genesys_search.sandbox import Faults
+from tap_genesys_search.sandbox import Faults, SandboxServer
+from tap_genesys_search.sandbox.web import Refusal
 
 from .api import BY_ID, Api, until
 
 if TYPE_CHECKING:
+    from tap_genesys_search.sandbox.faults import Kind
+
     from .conftest import Sandbox
 
 
@@ -27,7 +31,10 @@ def test_a_window_limits_searches(sandbox: Sandbox) -> None:
     assert answers[0].headers["inin-ratelimit-allowed"] == "5"
     assert answers[0].headers["inin-ratelimit-reset"] == "1"
     assert answers[-1].headers["Retry-After"] == "1"
-    assert answers[-1].json()["status"] == 429
+    body = answers[-1].json()
+    assert (body["status"], body["code"]) == (429, "too.many.requests.retry.after")
+    assert body["message"] == "Rate limit exceeded the maximum. Retry the request in [1] seconds"
+    assert body["contextId"] == answers[-1].headers["ININ-Correlation-Id"]
     until(lambda: api.ask(size=1).status_code == 200)
     assert server.stats["status_429"] >= 2
 
@@ -53,7 +60,8 @@ def test_a_token_bucket_limits_searches(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("style", ["seconds", "date", "none", "mixed"])
 def test_retry_after_has_styles(sandbox: Sandbox, style: str) -> None:
     _, api = sandbox(faults=Faults(p_429=1, retry_after=style, retry_after_seconds=7))
-    told = [api.ask().headers.get("Retry-After") for _ in range(12)]
+    answers = [api.ask() for _ in range(12)]
+    told = [answer.headers.get("Retry-After") for answer in answers]
     kinds = {"none" if each is None else "seconds" if each.isdecimal() else "date" for each in told}
     assert kinds == ({"none", "seconds", "date"} if style == "mixed" else {style})
     for each in told:
@@ -61,11 +69,20 @@ def test_retry_after_has_styles(sandbox: Sandbox, style: str) -> None:
             assert each == "7"
         elif each is not None:
             assert 5 < parsedate_to_datetime(each).timestamp() - time.time() <= 9
+    for each, answer in zip(told, answers, strict=True):
+        code = "too.many.requests" if each is None else "too.many.requests.retry.after"
+        assert answer.json()["code"] == code
+        assert ("[7] seconds" in answer.json()["message"]) == (each is not None)
 
 
 def test_server_errors_and_outages(sandbox: Sandbox) -> None:
     server, api = sandbox(faults=Faults(p_5xx=1))
-    assert {api.ask().status_code for _ in range(30)} == {500, 502, 503, 504}
+    assert {(answer.status_code, answer.json()["code"]) for answer in (api.ask() for _ in range(30))} == {
+        (500, "internal.server.error"),
+        (502, "service.unavailable"),
+        (503, "service.unavailable"),
+        (504, "request.timeout"),
+    }
     server.faults.merge({"p_5xx": 0, "outage": True})
     assert {api.ask().status_code for _ in range(5)} == {503}
     assert api.ask_token().status_code == 200
@@ -147,7 +164,7 @@ def test_wide_ranges_come_empty_or_time_out(sandbox: Sandbox) -> None:
     assert (api.search(wide)["results"], "nextPage" in api.search(wide)) == ([], True)
     assert api.search(narrow)["results"]
     server.faults.merge({"empty_above_seconds": 0, "timeout_above_seconds": 86_400})
-    assert api.ask(wide).status_code == 504
+    assert (api.ask(wide).status_code, api.ask(wide).json()["code"]) == (504, "request.timeout")
     assert api.search(narrow)["results"]
 
 
@@ -234,6 +251,51 @@ def test_the_same_seed_brings_the_same_faults(sandbox: Sandbox) -> None:
     assert len(set(courses[0])) > 6
 
 
+@pytest.mark.parametrize("connections", [1, 4])
+def test_what_hangs_and_what_a_limit_refuses_changes_no_fault_after_it(sandbox: Sandbox, connections: int) -> None:
+    """The n-th request that is admitted meets the n-th fault, whoever sends it and however long others take."""
+    calm = Faults(seed=7, p_429=0.1, p_5xx=0.2, p_html=0.1, p_hang=0.2, p_empty_with_token=0.1, retry_after="mixed")
+    limit: dict[str, Any] = {"hang_seconds": 0.02, "requests_per_minute": 3_000.0, "rate_window_seconds": 0.1}
+    courses = []
+    for changes in ({"total_noise": 0.0, "hang_seconds": 0.0}, limit):
+        server, api = sandbox(faults=replace(calm, **changes))
+        met = _watch(server)
+
+        def ask(_: int, server: SandboxServer = server, api: Api = api, met: list[Any] = met) -> None:
+            with Api(server, log_in=False) as own:
+                own.session.headers.update(api.session.headers)
+                while len(met) < 120:
+                    own.ask(size=1)
+
+        with ThreadPoolExecutor(connections) as pool:
+            list(pool.map(ask, range(connections)))
+        courses.append(met[:120])
+        refused = server.stats["status_429"] - server.stats["fault_429"]
+        assert (refused > 0) == (changes is limit)
+    assert courses[0] == courses[1]
+    assert len({str(each) for each in courses[0]}) == 12
+
+
+def _watch(server: SandboxServer) -> list[Any]:
+    """Give a list that gets what each admitted search meets, in the order in which they are admitted."""
+    platform = server.app.platform
+    met: list[Any] = []
+    meet = platform.meet
+
+    async def watched(kind: Kind | None) -> None:
+        number = len(met)
+        met.append((kind, None, None))
+        try:
+            await meet(kind)
+        except Refusal as refusal:
+            style = next((("date" if b"GMT" in value else "seconds") for _, value in refusal.headers), None)
+            met[number] = kind, refusal.status, style
+            raise
+
+    platform.meet = watched  # type: ignore[method-assign]
+    return met
+
+
 def test_faults_change_by_the_admin_route(sandbox: Sandbox) -> None:
     _, api = sandbox()
     changed = api.admin("faults", {"p_5xx": 1, "retry_after": "date"})
@@ -248,10 +310,17 @@ def test_faults_change_by_the_admin_route(sandbox: Sandbox) -> None:
         ({"p_teapot": 1}, "unknown fault 'p_teapot'"),
         ({"p_429": 2}, "p_429 must be from 0 to 1"),
         ({"p_429": "1"}, "p_429 must be a number"),
-        ({"latency_ms": -1}, "latency_ms must not be negative"),
+        ({"latency_ms": -1}, "latency_ms must be from 0 to 1,000,000,000, not -1.0"),
         ({"retry_after": "soon"}, "retry_after must be one of"),
         ({"outage": 1}, "outage must be true or false"),
         ({"depth_cap": 1.5}, "depth_cap must be a whole number"),
+        ({"p_429": 0.6, "p_drop": 0.5}, "p_drop, p_half_body, p_hang, p_empty_with_token add up to 1.1, more than 1"),
+        (
+            {"requests_per_minute": 300, "rate_window_seconds": 0.1},
+            "requests_per_minute 300 in a rate_window_seconds of 0.1 allows no search",
+        ),
+        ({"bucket_rate": 5, "bucket_burst": 0.5}, "bucket_burst must be 1 or more, not 0.5"),
+        ({"clock_offset_seconds": 10**18}, "clock_offset_seconds must be from -1,000,000,000 to 1,000,000,000"),
         ([1], "must be a JSON object"),
     ],
 )
@@ -268,5 +337,16 @@ def test_a_wrong_fault_changes_nothing(sandbox: Sandbox, change: object, told: s
 def test_a_wrong_fault_is_refused_by_the_constructor() -> None:
     with pytest.raises(ValueError, match="p_drop must be from 0 to 1"):
         Faults(p_drop=1.5)
-    with pytest.raises(ValueError, match="hang_seconds must not be negative"):
+    with pytest.raises(ValueError, match="hang_seconds must be from 0 to"):
         Faults(hang_seconds=-math.pi)
+    for value in (math.inf, math.nan):
+        with pytest.raises(ValueError, match="retry_after_seconds must be from 0 to"):
+            Faults(retry_after_seconds=value)
+
+
+def test_probabilities_may_add_up_to_one_and_the_smallest_limit_allows_one() -> None:
+    tenths: dict[str, Any] = dict.fromkeys(("p_429", "p_5xx", "p_html", "p_drop", "p_half_body", "p_hang"), 0.1)
+    Faults(**tenths, p_empty_with_token=0.4)
+    Faults(requests_per_minute=600, rate_window_seconds=0.1, bucket_rate=5, bucket_burst=1)
+    # What is off is not looked at.
+    Faults(rate_window_seconds=0, bucket_burst=0)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_genesys_search.sandbox import index as module
-from tap_genesys_search.sandbox.index import Bucket, Filter, Index
+from tap_genesys_search.sandbox.index import Bucket, Index
 from tap_genesys_search.sandbox.records import Record
+from tap_genesys_search.sandbox.runs import Filter
 
 if TYPE_CHECKING:
     import pytest
 
+NUMBERS = count()
 EVEN = Filter("even", lambda record: int(record.id) % 2 == 0)
 INSTANT = st.integers(0, 60)
 SPAN = st.tuples(st.integers(-5, 65), st.integers(-5, 65))
@@ -30,8 +33,15 @@ def check(index: Index, naive: list[Record], span: tuple[int, int], size: int, o
             wanted = sorted((each.timestamp for each in inside), reverse=descending)
             found: list[Record] = []
             while True:
-                page = index.page(chosen, *span, start=len(found), size=size, descending=descending, order=order)
+                options: dict[str, Any] = {"start": len(found), "size": size, "descending": descending, "order": order}
+                # A filter of another name is a new one: nothing is known of it yet.
+                new = chosen and chosen._replace(name=f"{chosen.name} {next(NUMBERS)}")
+                guessed = index.page(new, *span, **options, exact=False)
+                page = index.page(chosen, *span, **options)
                 assert page.total == len(inside)
+                assert (guessed.records, guessed.more) == (page.records, page.more)
+                assert page.more == (len(found) + len(page.records) < len(inside))
+                assert guessed.total >= len(found) + len(page.records) + page.more
                 assert len(page.records) == min(size, len(inside) - len(found))
                 found += page.records
                 if not page.records:
@@ -93,20 +103,20 @@ def test_pages_are_those_of_a_sorted_list(
     assert sorted(each.id for each in index) == sorted(each.id for each in naive)
 
 
-@given(before=st.integers(0, 9), count=st.integers(1, 100), size=st.integers(1, 9), order=st.integers(2**20, 2**40))
-def test_ties_are_shuffled_without_loss(*, before: int, count: int, size: int, order: int) -> None:
+@given(before=st.integers(0, 9), tied=st.integers(1, 100), size=st.integers(1, 9), order=st.integers(2**20, 2**40))
+def test_ties_are_shuffled_without_loss(*, before: int, tied: int, size: int, order: int) -> None:
     index = Index()
     for number in range(before):
         index.insert(record(number, number))
-    for number in range(before, before + count):
+    for number in range(before, before + tied):
         index.insert(record(number, 20))
     found = [
         each.id
-        for start in range(0, before + count, size)
+        for start in range(0, before + tied, size)
         for each in index.page(None, 0, 99, start=start, size=size, descending=False, order=order).records
     ]
     assert found[:before] == [f"{number:05}" for number in range(before)]
-    assert sorted(found) == [f"{number:05}" for number in range(before + count)]
+    assert sorted(found) == [f"{number:05}" for number in range(before + tied)]
 
 
 def test_a_place_among_ids() -> None:
@@ -122,7 +132,7 @@ def order_after(last: str) -> list[str]:
     return [name for name in ("00001", "00002", "00003", "00004", "00005") if name > f"0000{last}"]
 
 
-def test_orders_by_id_are_kept_until_their_bucket_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_by_id_is_made_once_and_moves_with_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     whole = module.IdOrder
 
@@ -134,11 +144,35 @@ def test_orders_by_id_are_kept_until_their_bucket_changes(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "IdOrder", Counted)
     index = Index([Bucket(0), Bucket(100)])
     index.insert(record(1, 7))
-    for _ in range(3):
-        index.by_id(None, 0, 9)
+
+    def ids() -> list[int]:
+        return [int(each.id) for each in index.by_id(None, 0, 9).records]
+
+    assert ids() == [1]
+    index.insert(record(5, 8))
     index.insert(record(2, 150))
-    index.by_id(None, 0, 9)
-    assert len(made) == 1
     index.insert(record(3, 8))
-    assert len(index.by_id(None, 0, 9).records) == 2
-    assert len(made) == 2
+    assert ids() == [1, 3, 5]
+    assert index.by_id(None, 0, 9).with_id == 2
+    index.take(0)
+    assert ids() == [3, 5]
+    assert len(made) == 1
+
+
+def test_a_total_is_exact_or_estimated_from_what_the_page_needed() -> None:
+    made: list[int] = []
+
+    def hour(number: int) -> list[Record]:
+        made.append(number)
+        return [record(10 * number + each, 100 * number + each) for each in range(10)]
+
+    def page(*, exact: bool, descending: bool = False) -> tuple[int, list[int]]:
+        made.clear()
+        index = Index(Bucket(100 * number, 10, lambda number=number: hour(number)) for number in range(1_000))  # type: ignore[misc]
+        found = index.page(EVEN, 5, 100_000, start=0, size=20, order=0, exact=exact, descending=descending)
+        return found.total, sorted(made)
+
+    assert page(exact=True) == (4_997, list(range(1_000)))
+    # Both ends of the range, and as much as holds 20 of a kind and one more.
+    assert page(exact=False) == (4_997, [0, 1, 2, 3, 4, 999])
+    assert page(exact=False, descending=True) == (4_997, [0, *range(995, 1_000)])

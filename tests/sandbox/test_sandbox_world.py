@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 
 from tap_genesys_search.sandbox import Faults, Movement, SandboxServer, World, WorldConfig
 from tap_genesys_search.sandbox.instants import DAY, HOUR, iso, millis
+from tap_genesys_search.sandbox.platform import Platform
 from tap_genesys_search.sandbox.query import Query, read
 
 if TYPE_CHECKING:
@@ -101,9 +103,23 @@ def test_bursts_share_one_millisecond() -> None:
     ("config", "told"),
     [
         ({"bursts": ((START, 2_000),)}, "more than all"),
-        ({"bursts": ((END, 1),)}, "outside the world"),
-        ({"start": END}, "before its end"),
-        ({"tie_share": 2}, "from 0 to 1"),
+        ({"bursts": ((END, 1),)}, "bursts: .* is not between"),
+        ({"start": END}, "start must be before end"),
+        ({"start": "2026-10-09"}, "start must be before end"),
+        ({"start": "1900-01-01"}, "by 36,525 days at most, not 1900-01-01"),
+        ({"start": "yesterday"}, "start must be an instant .*, not 'yesterday'"),
+        ({"end": "99999999999999999999"}, "end must be an instant"),
+        ({"end": "0001-01-02", "start": None}, "end must be an instant"),
+        ({"busy_day": "someday"}, "busy_day must be an instant .*, not 'someday'"),
+        ({"bursts": (("then", 1),)}, "bursts must be an instant .*, not 'then'"),
+        ({"bursts": ((START, -1),)}, "bursts must be from 0 to"),
+        ({"tie_share": 2}, "tie_share must be from 0 to 1, not 2"),
+        ({"tie_orders": -1}, "tie_orders must be from 0 to"),
+        ({"conversations": -1}, "conversations must be from 0 to"),
+        ({"record_bytes": -1}, "record_bytes must be from 0 to"),
+        ({"days": math.nan}, "days must be from 0 to 36,525, not nan"),
+        ({"days": 100_000}, "days must be from 0 to 36,525, not 100000"),
+        ({"busy_factor": 0}, "busy_factor must be from 0.001 to"),
     ],
 )
 def test_a_world_that_cannot_be_is_refused(config: dict[str, Any], told: str) -> None:
@@ -205,6 +221,27 @@ def test_movement_by_time_follows_the_clock() -> None:
     assert world.counts["arrived"] == 20
 
 
+@pytest.mark.parametrize("offset", [-3_600.0, 3_600.0])
+def test_movement_takes_the_same_time_when_the_platform_s_clock_is_set(offset: float) -> None:
+    seconds = millis(END) / 1_000
+    faults = Faults()
+    movement = Movement(arrive_per_second=20, late_per_second=1, late_max_seconds=5)
+    platform = Platform(WorldConfig(conversations=10, start=START, end=END), faults, movement, clock=lambda: seconds)
+    world = platform.world
+    arrived = []
+    for step in range(1, 12):
+        faults.clock_offset_seconds = offset * (step > 1)
+        seconds += 1
+        world.truth()
+        arrived.append(world.counts["arrived"])
+    assert arrived == [20 * step for step in range(1, 12)]
+    # What was late when the clock was set shows as late as it was to be.
+    assert 6 <= world.counts["late_shown"] <= 11
+    newest = max(world.truth(), key=lambda record: record.changed_at)
+    assert newest.timestamp <= world.now() or offset < 0
+    assert world.now() == int((seconds + offset) * 1_000)
+
+
 def test_movement_by_search_comes_before_the_answer(sandbox: Sandbox) -> None:
     server, api = sandbox(movement=Movement(move_every_search=2.5, arrive_every_search=1, leave_every_search=1))
     for _ in range(40):
@@ -302,11 +339,35 @@ def test_movement_changes_by_the_admin_route(sandbox: Sandbox) -> None:
     assert api.admin("movement", {"move_every_search": 1})["move_every_search"] == 1
     api.search()
     assert server.stats["moved"] == 1
-    for wrong in ({"move_every_sarch": 1}, {"move_every_search": "x"}, {"move_every_search": -1}):
+    for wrong in (
+        {"move_every_sarch": 1},
+        {"move_every_search": "x"},
+        {"move_every_search": -1},
+        {"move_every_search": 1e9},
+    ):
         answer = api.session.post(f"{api.base_url}/admin/movement", json=wrong, timeout=5)
         assert answer.status_code == 400
         assert "move_every" in answer.json()["message"]
     assert server.movement.move_every_search == 1
+
+
+def test_conversations_are_of_many_kinds() -> None:
+    seen = [json.loads(raw)["fields"] for raw in content(make(conversations=2_000))]
+    kinds = {name: Counter(fields[name] for fields in seen) for name in seen[0] if name != "note"}
+    assert set(kinds["channelType"]) == {"voice", "chat", "email", "callback", "message"}
+    assert set(kinds["status"]) == {"completed", "abandoned", "active", "transferred"}
+    assert set(kinds["direction"]) == {"inbound", "outbound"}
+    assert len(kinds["queueName"]) == 8
+    assert len(kinds["wrapUpCode"]) == 6
+    assert len(kinds["agentName"]) == 120
+    assert len(kinds["durationSeconds"]) > 500
+    # One kind says nothing of another: every queue has every channel.
+    assert len({(fields["channelType"], fields["queueName"]) for fields in seen}) == 5 * 8
+
+
+def test_a_share_of_changes_is_a_share() -> None:
+    with pytest.raises(ValueError, match="late_changes must be from 0 to 1, not 5"):
+        Movement(late_changes=5)
 
 
 def test_stats_count_and_reset(sandbox: Sandbox) -> None:
