@@ -89,7 +89,7 @@ class Faults:
         """Refuse values out of range, and such as do not go together."""
         for each in fields(self):
             _check(each.name, getattr(self, each.name))
-        if (whole := sum(self.odds())) > _SURELY:
+        if (whole := sum(_odds(self))) > _SURELY:
             message = f"a request meets one fault at most: {', '.join(_ODDS)} add up to {whole:g}, more than 1"
             raise ValueError(message)
         if self.requests_per_minute and self.allowed() < 1:
@@ -101,10 +101,6 @@ class Faults:
         if self.bucket_rate and self.bucket_burst < 1:
             message = f"bucket_burst must be 1 or more, not {self.bucket_burst!r}: bucket_rate allows no search, ever"
             raise ValueError(message)
-
-    def odds(self) -> tuple[float, ...]:
-        """Give the probabilities of the faults that exclude each other."""
-        return tuple(getattr(self, name) for name in _ODDS)
 
     def allowed(self) -> int:
         """Give how many searches a window allows."""
@@ -145,6 +141,19 @@ def _check(name: str, value: object) -> None:
         check_range(name, value, low, 1 if name in _SHARES else MOST)
 
 
+def _odds(faults: Faults) -> tuple[float, ...]:
+    """Give the probabilities of the faults that exclude each other, as _KINDS names them."""
+    return (
+        faults.p_429,
+        faults.p_5xx,
+        faults.p_html,
+        faults.p_drop,
+        faults.p_half_body,
+        faults.p_hang,
+        faults.p_empty_with_token,
+    )
+
+
 class Dice:
     """All chance in faults, from one seed: the n-th request that is admitted always meets the same fault."""
 
@@ -165,7 +174,7 @@ class Dice:
 
     def throw(self) -> Kind | None:
         """Which fault a request meets, if any; one throw a request, and none while all are off."""
-        odds = self._faults.odds()
+        odds = _odds(self._faults)
         if not any(odds):
             return None
         left = self._chance("request").random()
