@@ -72,7 +72,8 @@ class SeekCursor:
         """The exclusive end of what is asked for now."""
         if self.by is not Ask.TIME:
             return self.at + 1
-        return self._limit if self.width is None else min(self._limit, self._bounded()[0] + self.width)
+        wide = timestamps.END if self.width is None else self.axis.nameable(self._bounded()[0] + self.width)
+        return min(self._limit, wide)
 
     @property
     def _limit(self) -> int:
@@ -200,7 +201,8 @@ class SeekCursor:
         )
         if first != last:
             return batch, fresh
-        return batch, replace(fresh, by=Ask.ID, known=at_last | self.known)
+        # What shows an instant to one question and hides it from another, again and again, has an end by its doubts.
+        return batch, replace(fresh, by=Ask.ID, known=at_last | self.known, doubts=0 if len(batch) else self.doubts)
 
     def _is_doubtful(self, answer: Answer) -> bool:
         """Tell whether an answer from `at` on shows nothing there, where something is known to have been.
@@ -228,18 +230,16 @@ class SeekCursor:
         """
         if answer.more and not answer.records:
             return Batch(), replace(self, empties=self._one_more_empty(), attempt=self.attempt + 1)
-        known = frozenset(self.known)
-        after = replace(self, by=Ask.TIME, known=known, token=None, reading=None, attempt=self.attempt + 1)
-        if any(self.axis.place(timestamps.parse(stamp)) >= self.at for stamp in answer.stamps if stamp is not None):
-            # It may have come just now.
-            if self.doubts < MAX_DOUBTS:
-                return Batch(), replace(after, doubts=self.doubts + 1)
+        # It may have come, or gone, just now.
+        if self.doubts >= MAX_DOUBTS:
             message = (
                 f"the API holds back conversations of {self._instant} when it is asked for what lies from there on; it"
                 " does not honour ranges on timestamp"
             )
             raise ContractError(message)
-        return Batch(), replace(after, back=None, doubts=0)
+        shown = [stamp for stamp in answer.stamps if stamp and self.axis.place(timestamps.parse(stamp)) >= self.at]
+        after = replace(self, by=Ask.TIME, known=frozenset(self.known), back=self.back if shown else None, token=None)
+        return Batch(), replace(after, reading=None, doubts=self.doubts + 1, attempt=self.attempt + 1)
 
     def _by_id(self, answer: Answer) -> tuple[Batch, SeekCursor | None]:
         ids = [identity for identity in answer.ids if identity is not None]

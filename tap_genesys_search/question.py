@@ -37,6 +37,11 @@ class Axis(Enum):
         """Turn a half-open range of instants into one of places, and back."""
         return (low, high) if self is Axis.OLDEST_FIRST else (-high, -low)
 
+    def nameable(self, edge: int) -> int:
+        """Return an edge; the open end for one before the year 1, which no range can name."""
+        named = self is Axis.OLDEST_FIRST or timestamps.not_before_all(-edge) == -edge
+        return edge if named else timestamps.END
+
 
 class Ask(Enum):
     """What a question seeks by."""

@@ -211,7 +211,8 @@ class ConversationSearchClient:
         for page in run.pages():
             batch = page.batch
             edge = timestamps.write(run.run_start - LAST_LOOK)
-            if high is None and max(batch.stamps[0] or "", batch.stamps[-1] or "") >= edge:
+            # One without a timestamp may stand anywhere, and come again.
+            if high is None and (None in batch.stamps or max(map(str, (batch.stamps[0], batch.stamps[-1]))) >= edge):
                 recent.update(zip(batch.ids, batch.stamps, strict=True))
             yield from batch.records
         if high is None:

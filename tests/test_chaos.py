@@ -49,6 +49,8 @@ CHAOS = Faults(
     token_faults=True,
 )
 MOVING = Movement(move_every_search=0.2)
+#: Some of it, and some that is new, shows late.
+LATE = replace(MOVING, late_every_search=0.5, late_changes=0.2, late_max_seconds=5)
 #: How often each is met at least.
 KINDS = {
     "fault_429": 10,
@@ -138,7 +140,7 @@ def test_all_faults_at_once_lose_nothing_through_the_tap(tap: Tap, *, halting: b
     faults, movement = replace(CHAOS), replace(MOVING)
     if halting:
         faults = replace(CHAOS, seed=8, p_html=0.05, p_empty_with_token=0.05)
-        movement = replace(MOVING, late_every_search=0.5, late_changes=0.2, late_max_seconds=5)
+        movement = replace(LATE)
     with SandboxServer(world, faults, movement, clock=clock) as server:
         config = config_for(server, **PATIENT) | ({"max_retries": 0, "page_size": 100} if halting else {})
         runs = [] if halting else [kept_of(tap.until(config, 60, env=DEBUG))]
@@ -185,7 +187,7 @@ def test_all_faults_at_once_lose_nothing_through_the_generator(caplog: pytest.Lo
     began = clock()
     starts, errors = 0, ""
     world = WorldConfig(conversations=20_000, days=1, tie_share=0.05)
-    with SandboxServer(world, replace(CHAOS), replace(MOVING), clock=clock) as server:
+    with SandboxServer(world, replace(CHAOS), replace(LATE), clock=clock) as server:
         patience = {name: PATIENT[name] for name in ("max_retries", "request_timeout_seconds")}
         auth = GenesysAuth(CLIENT, SECRET, server.base_url, **patience)
         settings = PATIENT | {"requests_per_minute": FAST, "clock": ClockOf(clock)}
@@ -206,5 +208,5 @@ def test_all_faults_at_once_lose_nothing_through_the_generator(caplog: pytest.Lo
         hidden(server, f"{caplog.text} {errors} {client!r} {auth!r}")
     assert starts > 1
     assert "urllib3.connectionpool" in caplog.text
-    met(stats, KINDS)
+    met(stats, KINDS | {"late_shown": 20})
     tell(stats, restarts=starts - 1, rows=reader.rows)

@@ -91,6 +91,30 @@ def test_faults_beyond_the_retries_are_an_error(status: int, kind: type[Exceptio
         assert len(on.platform.seen) == 2
 
 
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_a_fault_that_carries_a_whole_page_is_one(status: int) -> None:
+    """As a cache answers that is cut off from what lies behind it: what it shows is of some other moment."""
+    with stage(max_retries=0) as on:
+        on.platform.fails(status, json.dumps(PAGE).encode(), Content_Type="application/json")
+        with pytest.raises(PlatformUnavailableError, match=f"HTTP {status}"):
+            on.client.ask(QUESTION, "*")
+
+
+def test_a_page_is_as_old_as_the_try_that_brought_it() -> None:
+    """From when that was sent: what it shows may have been looked up at any moment since."""
+
+    def slow(handler: Handler) -> None:
+        sent.append(on.clock.monotonic())
+        on.clock.now += 40
+        handler.reply(200, json.dumps(PAGE).encode())
+
+    sent: list[float] = []
+    with stage() as on:
+        on.platform.fails(429, Retry_After="30")
+        on.platform.script.append(slow)
+        assert on.client.ask(QUESTION, "*").sent_at == sent[0] >= 30
+
+
 def test_a_single_try_is_not_tried_again() -> None:
     with stage() as on:
         on.platform.fails(504)

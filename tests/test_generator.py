@@ -139,6 +139,21 @@ def test_a_last_look_brings_what_moved_meanwhile(clock: ManualClock, *, newest_f
         again[identity] = stamp
 
 
+def test_a_last_look_brings_what_showed_late(clock: ManualClock) -> None:
+    """It goes back to before its start: their timestamps are older than that."""
+    late = Movement(late_max_seconds=120)
+    with SandboxServer(day(), movement=late, clock=clock) as server, client_of(server, clock, page_size=100) as client:
+        server.world.move(late=20)
+        clock.pass_by(30)
+        conversations = client.stream_conversations()
+        found = [next(conversations)]
+        hidden = 1_500 + 20 - len(truth(server))
+        clock.pass_by(120)
+        found += conversations
+        assert hidden > 10
+        assert dict(pairs(found)) == truth(server)
+
+
 def test_what_did_not_move_comes_once_though_it_is_new(clock: ManualClock) -> None:
     """The last look goes back ten minutes: what lies in them has been given already."""
     with SandboxServer(day(days=0.01), clock=clock) as server, client_of(server, clock, page_size=100) as client:
@@ -201,6 +216,14 @@ def test_a_quick_small_page_says_nothing_of_heavy_ones() -> None:
         for seconds, size in [(0.4, 20_000_000)] * 20 + [(0.03, 200)]:
             client.http.stats.note_page(seconds, size)
         assert client.workers() == 10
+
+
+@pytest.mark.parametrize(("lookback", "seconds"), [(0, 60), (100, 60), (600, 300), (7_200, 3_600)])
+def test_a_page_may_wait_for_half_the_lookback(lookback: int, seconds: float) -> None:
+    """And for a minute, however short that is."""
+    auth = GenesysAuth(CLIENT, SECRET, "http://127.0.0.1:1")
+    with ConversationSearchClient(auth, "http://127.0.0.1:1", lookback_seconds=lookback) as client:
+        assert client.max_age == seconds
 
 
 # Leaving

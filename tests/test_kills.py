@@ -24,8 +24,10 @@ from tests.support.helpers import (
     Tap,
     accounted_for,
     bookmark_of,
+    check_hidden,
     config_for,
     kept_of,
+    secrets_of,
     table,
     truth,
 )
@@ -49,6 +51,7 @@ LOOKBACK = 600_000
 LATENCY = Faults(latency_ms=5)
 RECORD = b'{"type":"RECORD"'
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+DEBUG = {"LOGLEVEL": "DEBUG"}
 
 
 @dataclass
@@ -68,15 +71,21 @@ class Loader:
     def killed(self, by: int, *, lines: float = math.inf, searches: float = math.inf) -> None:
         """Run the tap, and kill it once it has written so many lines, or asked for so many searches."""
         searches += self.server.stats["searches"]
-        with self.tap.start(config_for(self.server), state=self.state) as process:
-            run = self._read(process, by, lambda written: written >= lines or self.server.stats["searches"] >= searches)
+        config = config_for(self.server)
+        log = self.tap.folder / "stderr"
+        # A file, as a pipe that nobody reads fills up at DEBUG.
+        with log.open("w") as errors, self.tap.start(config, state=self.state, env=DEBUG, stderr=errors) as process:
+            output = self._read(
+                process, by, lambda written: written >= lines or self.server.stats["searches"] >= searches
+            )
+        run = Run(process.returncode, output, log.read_text(encoding="utf-8"))
+        self._search(run, config)
         # A tap that is still being imported has no handler yet.
         assert run.code == -by or (by == signal.SIGTERM and run.code == 128 + by), run.stderr
         self._keep(run)
 
-    def _read(self, process: subprocess.Popen[str], by: int, due: Callable[[int], bool]) -> Run:
+    def _read(self, process: subprocess.Popen[str], by: int, due: Callable[[int], bool]) -> str:
         assert process.stdout is not None
-        assert process.stderr is not None
         fd, output, lines, signalled = process.stdout.fileno(), bytearray(), 0, False
         while True:
             if not signalled and due(lines):
@@ -89,17 +98,23 @@ class Loader:
                 output += chunk
                 lines += chunk.count(b"\n")
                 self.clock.pass_by(0.5)
-        log = process.stderr.read()
-        process.wait()
         self.sent += output.count(RECORD)
         whole = output.rfind(b"\n") + 1
         assert by == signal.SIGKILL or whole == len(output), output[whole:]
-        return Run(process.returncode, output[:whole].decode(), log)
+        return output[:whole].decode()
+
+    def _search(self, run: Run, config: dict[str, object]) -> None:
+        """Check that nothing secret was shown, not even the end of a token."""
+        tokens = self.server.issued_tokens
+        check_hidden([*secrets_of(config), *(token[-16:] for token in tokens)], run.stdout, run.stderr)
 
     def whole(self) -> Run:
         """Run the tap to its end."""
-        run = self.tap(config_for(self.server), state=self.state)
+        config = config_for(self.server)
+        run = self.tap(config, state=self.state, env=DEBUG)
         assert run.code == 0, run.stderr
+        assert "urllib3.connectionpool" in run.stderr
+        self._search(run, config)
         self.sent += len(run.records)
         self._keep(run)
         return run
@@ -248,5 +263,8 @@ def test_kills_of_meltano_and_all_that_it_runs(
         assert last.returncode == 0, last.stderr
         held = truth(server)
         assert database.table() == held
+        shown = log.read_text(encoding="utf-8") + last.stdout + last.stderr
+        assert "SUMMARY" in shown
+        check_hidden([*secrets_of(), *(token[-16:] for token in server.issued_tokens)], shown)
     assert sent() >= len(held)
     record_property("sent_for_each", sent() / len(held))

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_genesys_search import ConversationSearchClient, GenesysAuth, GenesysSearchError
+from tap_genesys_search.clock import SystemClock
 from tests.support.fakes import serving
-from tests.support.helpers import NOON, Run, State, Tap, accounted_for, bookmark_of, table
+from tests.support.helpers import (
+    FAST,
+    NOON,
+    Run,
+    State,
+    Tap,
+    accounted_for,
+    bookmark_of,
+    check_hidden,
+    secrets_of,
+    table,
+)
 from tests.support.liars import FINE, MORNING, Liar, Lie
 from tests.support.lies import LIES
 from tests.support.searches import settings_for
@@ -106,3 +121,61 @@ def replaced(run: Run) -> Run:
     """A run without what has no time."""
     lines = [line for line in run.lines if '"timestamp":null' not in line]
     return Run(run.code, "".join(f"{line}\n" for line in lines), run.stderr)
+
+
+# Without Singer
+
+
+class NoonClock(SystemClock):
+    """A clock that began at noon."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def time(self) -> float:  # type: ignore[override]
+        """Seconds since 1970."""
+        return NOON + time.monotonic() - self._begun
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
+@pytest.mark.parametrize(("liar", "name"), [(name, name) for name in LIES], ids=list(LIES), indirect=["liar"])
+def test_a_lie_to_the_generator_loses_nothing_or_is_an_error(
+    liar: tuple[Liar, Server], name: str, caplog: pytest.LogCaptureFixture, *, newest_first: bool, workers: int
+) -> None:
+    """In both directions, with the last look, alone and shared."""
+    api, server = liar
+    lie = LIES[name]
+    api.lying = True
+    caplog.set_level(logging.DEBUG)
+
+    def count(*_: object) -> None:
+        assert api.searches < 2_000, "it never ends"
+
+    settings: dict[str, Any] = {"page_size": lie.pages, "slice_records": 100, "concurrency": workers, "max_retries": 0}
+    auth = GenesysAuth("me", "s3cret", server.url, max_retries=0)
+    found: list[tuple[str, str]] = []
+    failure: GenesysSearchError | None = None
+    with ConversationSearchClient(
+        auth, server.url, requests_per_minute=FAST, clock=NoonClock(), on_request=count, **settings
+    ) as client:
+        try:
+            found.extend(
+                (each["id"], each["timestamp"]) for each in client.stream_conversations(newest_first=newest_first)
+            )
+        except GenesysSearchError as error:
+            failure = error
+    assert len(set(found)) == len(found)
+    if failure is None:
+        assert FINE in {lie.code, lie.also} or newest_first
+        rows = {
+            (row["id"], stamp) for row in api.rows for stamp in (row["timestamp"], lie.shown(str(row["timestamp"])))
+        }
+        assert rows.issuperset(found)
+        assert dict(found).keys() == api.truth.keys()
+    else:
+        assert failure.exit_code in {lie.code, lie.also}
+        # Seen from the other side it may be another one.
+        assert newest_first or re.search(lie.says, str(failure)), failure
+    check_hidden(["t0ken", *secrets_of({"client_id": "me", "client_secret": "s3cret"})], caplog.text, repr(failure))
+    assert "urllib3.connectionpool" in caplog.text

@@ -177,6 +177,16 @@ class TestPlan:
         driver.complete()
         assert driver.reading.progress.slices > 10
 
+    def test_what_is_cut_off_knows_what_has_been_given_at_its_beginning(self) -> None:
+        """It is asked for from the last timestamp of the page before, so that page's end comes again."""
+        driver = reading(spread(2000))
+        driver.take()
+        driver.answer(driver.tickets[0])
+        first, rest = driver.reading._slices  # noqa: SLF001 - the claim is about them
+        assert (first.cursor, rest.follows) == (None, True)
+        assert rest.cursor is not None
+        assert rest.cursor.known == {first.pages[0].batch.ids[-1]}
+
     def test_a_dense_instant_is_finished_by_its_own_slice_while_others_go_on(self) -> None:
         crowd = {f"t{number:05d}": NOON + 1000 for number in range(2000)}
         driver = reading(Index(random.Random(1), {**spread(500).stamps, **crowd}), slice_records=40)

@@ -125,6 +125,23 @@ class TestStale:
             assert asked < 200
         driver.complete()
 
+    def test_what_was_thrown_away_of_a_dense_instant_is_not_known_any_more(self) -> None:
+        """All its pages share one growing set of ids."""
+        index = Index(random.Random(1), {f"t{number:05d}": NOON for number in range(1200)})
+        driver = reading(index, max_age=10, workers=1)
+        while len(driver.found) < 400:
+            driver.take()
+            driver.answer(driver.tickets[0])
+            driver.pop()
+        for _ in range(3):
+            driver.take()
+            driver.answer(driver.tickets[0])
+        driver.now = 11.0
+        assert driver.pop() is None
+        assert driver.reading.progress.reread == 3
+        driver.finish()
+        driver.complete()
+
     def test_inside_a_dense_instant(self) -> None:
         crowd = {f"t{number:05d}": NOON + 1000 for number in range(1200)}
         for seed in range(20):

@@ -5,12 +5,25 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 
 import pytest
 
 from tap_genesys_search.sandbox import SandboxServer
 from tests.support.days import DENSE, HOUR, MINUTE, stir, world
-from tests.support.helpers import FAST, ManualClock, Run, Tap, accounted_for, bookmark_of, config_for, table, truth
+from tests.support.helpers import (
+    FAST,
+    ManualClock,
+    Run,
+    Tap,
+    accounted_for,
+    bookmark_of,
+    check_hidden,
+    config_for,
+    secrets_of,
+    table,
+    truth,
+)
 from tests.support.singer import selected
 
 CHANNELS = {"voice", "chat", "email", "callback", "message"}
@@ -127,14 +140,23 @@ def test_a_batch_that_is_not_written_yet_is_in_no_state(tap: Tap, clock: ManualC
         "storage": {"root": (tap.folder / "batches").as_uri()},
         "batch_size": 1_500,
     }
-    with SandboxServer(world(10_000), clock=clock) as server:
-        # The limit holds the tap up in the middle of the second batch.
+    with SandboxServer(world(4_000), clock=clock) as server:
         config = config_for(server, batch_config=batches, concurrency=1, requests_per_minute=1_200, page_size=100)
-        killed = tap.until(config, 1, by=signal.SIGTERM)
+        log = tap.folder / "stderr"
+        with log.open("w") as errors, tap.start(config, stderr=errors) as process:
+            # In the middle of the second batch, where the limit holds the tap up.
+            while server.stats["searches"] < 22:
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.005)
+            process.send_signal(signal.SIGTERM)
+            written, _ = process.communicate()
+        killed = Run(process.returncode, written, log.read_text())
+        check_hidden(secrets_of(config), killed.stdout, killed.stderr)
         accounted_for(killed)
         whole = tap(config | {"requests_per_minute": FAST}, state=killed.state, now=clock.now)
         assert table([killed, whole]) == truth(server)
-    assert len(killed.records) < 10_000
+    assert killed.code == 128 + signal.SIGTERM
+    assert len(killed.records) == 1_500
 
 
 def test_a_full_table_reads_everything_and_leaves_the_bookmark_alone(tap: Tap, clock: ManualClock) -> None:

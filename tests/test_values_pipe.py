@@ -90,7 +90,7 @@ def api() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def run(api: Server, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Run:
     """One run over it, which several tests look at."""
-    return Tap(tmp_path_factory.mktemp("values"), nursery)(settings_for(api))
+    return Tap(tmp_path_factory.mktemp("values"), nursery)(settings_for(api), env={"LOGLEVEL": "DEBUG"})
 
 
 def by_id(run: Run) -> dict[str, Message]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_genesys_search import writer
 from tap_genesys_search.sandbox import SandboxServer, WorldConfig
 from tap_genesys_search.writer import PageMessage
 
@@ -133,6 +134,11 @@ def test_a_reader_who_takes_nothing_is_given_up(config: str, read_first: int) ->
         output += read(process, sys.maxsize)
     *lines, _ = output.split(b"\n")
     assert "RECORD" in {message["type"] for message in accounted(lines)}
+
+
+def test_a_reader_has_half_a_minute() -> None:
+    """The tests before this one have less patience."""
+    assert writer.PATIENCE == 30
 
 
 def test_a_reader_who_is_gone_ends_the_run_in_one_line(config: str) -> None:

@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
 
-from tap_genesys_search import search
+from tap_genesys_search import ConversationSearchClient, GenesysAuth
 from tap_genesys_search.bookmark import Bookmark, Stored
 from tap_genesys_search.client import Stats
 from tap_genesys_search.errors import ContractError, GenesysSearchError, QueryError, SearchTimeoutError
 from tap_genesys_search.question import Ask
 from tap_genesys_search.search_run import SearchRun
 from tap_genesys_search.sync import sync
-from tests.histories.world import DAY, HOUR, MINUTE, SECOND, WEIGHT, Laws, World, write
+from tests.histories.world import DAY, HOUR, MINUTE, SECOND, WEIGHT, World, some_laws, write
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
     from tap_genesys_search.records import Answer, Batch
-    from tap_genesys_search.search import ConversationSearchClient
     from tap_genesys_search.slices import Page, Ticket
 
 #: The size of a page inside an instant; set by the test, as instants that hold hundreds of them take too long.
@@ -45,6 +45,14 @@ THROWN, KEPT, UNSAVED = "thrown away", "kept", "states not saved"
 
 class KilledError(Exception):
     """The process is no more."""
+
+
+@cache
+def max_age(lookback: int) -> float:
+    """For how many seconds a client lets a page wait."""
+    auth = GenesysAuth("me", "s3cret", "http://127.0.0.1:1")
+    with ConversationSearchClient(auth, "http://127.0.0.1:1", lookback_seconds=lookback // SECOND) as client:
+        return client.max_age
 
 
 @dataclass
@@ -140,7 +148,7 @@ class Process:
             concurrency=settings.workers,
             page_size=settings.page_size,
             slice_records=settings.slice_records,
-            max_age=max(search.MIN_AGE, settings.lookback / 1000 / 2),
+            max_age=max_age(settings.lookback),
             workers=lambda: settings.workers,
             budget=None,
             http=SimpleNamespace(stats=Stats()),
@@ -228,7 +236,7 @@ class Process:
                 yield
             self.finished = self.settings.max_results is None
         except KilledError:
-            self._leave()
+            self.leave()
         except ContractError:
             # Only an instant whose conversations come and go while it is read by token may end so.
             if self.world.laws.ids == "honoured":
@@ -238,7 +246,7 @@ class Process:
         else:
             self._check()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Leave of what was written what a killed process leaves."""
         if self.end == THROWN:
             for place in self._unaccounted:
@@ -294,7 +302,10 @@ def history(rng: random.Random) -> dict[str, int]:
     for _ in range(rng.randrange(2, 6)):
         _one_run(world, warehouse, start, told, overlap=overlap)
         world.pass_by(rng.choice([1, SECOND, MINUTE, laws.lookback, HOUR]))
-        world.stir()
+        # Some of it shows only while the next run goes on, or after it.
+        for _ in range(rng.choice([1, 20])):
+            world.stir()
+            world.pass_by(rng.randrange(1, SECOND))
     world.settle()
     world.pass_by(laws.lookback + SECOND + HOUR)
     last = Process(world, warehouse, _some_settings(world, start))
@@ -306,12 +317,12 @@ def history(rng: random.Random) -> dict[str, int]:
     lost = {name: (stamp, table.get(name)) for name, stamp in wanted.items() if table.get(name) != stamp}
     assert not lost, f"G1: {len(lost)} of {len(wanted)} are missing or old: {dict(list(lost.items())[:3])}"
     told["searches"] = world.searches
+    told["throngs"] = laws.throng > 0
+    told["followed places" if laws.places else "followed numbers"] = world.followed
     return told
 
 
-def _one_run(
-    world: World, warehouse: Warehouse, start: int | None, told: dict[str, int], *, overlap: bool, inner: bool = False
-) -> None:
+def _one_run(world: World, warehouse: Warehouse, start: int | None, told: dict[str, int], *, overlap: bool) -> None:
     rng = world.rng
     settings = _some_settings(world, start)
     if rng.random() < 0.1:
@@ -328,10 +339,13 @@ def _one_run(
         kill_at=rng.randrange(1, 120) if killed else -1,
         end=rng.choice([THROWN, THROWN, KEPT, UNSAVED]),
     )
-    patience = rng.choice([0.0, 0.02, 0.2])
+    patience = rng.choice([0.02, 0.2] if overlap else [0.0, 0.02, 0.2])
     for _ in process.pages():
         if rng.random() < patience:
-            _hold(process, told, start, overlap=overlap and not inner)
+            _hold(process, told, start, overlap=overlap)
+    if process.kill_at >= 0 and process.finished:
+        # It has outlived the kill: its loader does not.
+        process.leave()
     told["runs"] += 1
     told["killed"] += killed
     told["failed"] += process.failure is not None
@@ -349,14 +363,14 @@ def _hold(process: Process, told: dict[str, int], start: int | None, *, overlap:
         # It shows when the reading goes on; until then this process stands still.
         process.kill_at = process.steps + 1
     for _ in range(rng.randrange(1, 4)):
-        for _ in range(rng.randrange(8)):
+        for _ in range(rng.randrange(30 if overlap else 8)):
             world.stir()
             world.pass_by(rng.randrange(1, SECOND))
         world.pass_by(rng.choice([SECOND, lookback // 8, lookback // 3, lookback, 3 * lookback]))
-    if overlap and rng.random() < 0.6:
-        _one_run(world, process.warehouse, start, told, overlap=False, inner=True)
+    if overlap and rng.random() < 0.8:
+        _one_run(world, process.warehouse, start, told, overlap=False)
         if rng.random() < 0.5:
-            process.kill_at = process.steps + rng.randrange(1, 10)
+            process.kill_at, process.end = process.steps + rng.randrange(1, 10), UNSAVED
 
 
 def _some_settings(world: World, start: int | None) -> Settings:
@@ -370,28 +384,4 @@ def _some_settings(world: World, start: int | None) -> Settings:
         lookback=world.laws.lookback,
         start=start,
         skew=rng.choice([*ahead, -2 * SECOND, -HOUR]),
-    )
-
-
-def some_laws(rng: random.Random) -> Laws:
-    """Throw the dice for a world."""
-    lookback = rng.choice([2 * MINUTE, 5 * MINUTE, 10 * MINUTE])
-    ids = rng.choice(["honoured", "honoured", "honoured", "refused", "ignored"])
-    slow = rng.random() < 0.1
-    return Laws(
-        lookback=lookback,
-        lag=rng.choice([0, SECOND, lookback // 2, lookback]),
-        gap=rng.random() < 0.2,
-        ids=ids,
-        unstable=rng.random() < 0.7,
-        crowd=rng.choice([1, 2, 3, 10, 100]),
-        change=rng.choice([0.0, 0.05, 0.3]),
-        date=rng.random() < 0.8,
-        transient=rng.choice([0.0, 0.1]),
-        empty=rng.choice([0.0, 0.0, 0.05, 0.2]),
-        short=rng.choice([0.0, 0.1]),
-        time_out=rng.choice([0.0, 0.0, 0.02]),
-        slow_above=rng.choice([HOUR, 4 * HOUR, DAY]) if slow else 10**15,
-        outage=rng.choice([0.0, 0.0, 0.005]),
-        total_error=rng.choice([0.0, 0.03, 1.0]),
     )

@@ -50,6 +50,8 @@ def test_histories() -> None:
     assert told["failed"] > SHORT / 50
     assert told["reread"] > SHORT / 2
     assert told["searches"] > 10 * told["runs"]
+    assert told["throngs"] > SHORT / 100
+    assert min(told["followed places"], told["followed numbers"]) > SHORT / 2
 
 
 @pytest.mark.slow

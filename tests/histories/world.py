@@ -56,6 +56,10 @@ class Laws:
     unstable: bool
     #: How many conversations share an instant, often.
     crowd: int
+    #: How many share one of the past, beside that.
+    throng: int
+    #: Whether a token is the place of the last record that was given, else the number of the next page.
+    places: bool
     #: Probability of a change at each step.
     change: float
     #: Whether answers tell the platform's time.
@@ -68,6 +72,32 @@ class Laws:
     slow_above: int
     outage: float
     total_error: float
+
+
+def some_laws(rng: random.Random) -> Laws:
+    """Throw the dice for a world."""
+    lookback = rng.choice([2 * MINUTE, 5 * MINUTE, 10 * MINUTE])
+    ids = rng.choice(["honoured", "honoured", "honoured", "refused", "ignored"])
+    slow = rng.random() < 0.1
+    return Laws(
+        lookback=lookback,
+        lag=rng.choice([0, SECOND, lookback // 2, lookback]),
+        gap=rng.random() < 0.2,
+        ids=ids,
+        unstable=rng.random() < 0.7,
+        crowd=rng.choice([1, 2, 3, 10, 100]),
+        throng=rng.randrange(200, 301) if rng.random() < 0.015 else 0,
+        places=rng.random() < 0.5,
+        change=rng.choice([0.0, 0.05, 0.3]),
+        date=rng.random() < 0.8,
+        transient=rng.choice([0.0, 0.1]),
+        empty=rng.choice([0.0, 0.0, 0.05, 0.2]),
+        short=rng.choice([0.0, 0.1]),
+        time_out=rng.choice([0.0, 0.0, 0.02]),
+        slow_above=rng.choice([HOUR, 4 * HOUR, DAY]) if slow else 10**15,
+        outage=rng.choice([0.0, 0.0, 0.005]),
+        total_error=rng.choice([0.0, 0.03, 1.0]),
+    )
 
 
 @dataclass
@@ -88,6 +118,8 @@ class World:
     seen_since: dict[str, int] = field(default_factory=dict)
     changed: int = 0
     searches: int = 0
+    #: How many tokens were followed.
+    followed: int = 0
     quiet: bool = False
     _order: list[tuple[int, str]] = field(default_factory=list)
     _pending: list[tuple[int, str, int]] = field(default_factory=list)
@@ -100,6 +132,9 @@ class World:
         for number in range(count):
             if number % self.laws.crowd == 0 or self.rng.random() < 0.3:
                 instant = self.now - 1 - self.rng.randrange(span)
+            self._show(self._name(), instant)
+        instant = self.now - 1 - self.rng.randrange(span)
+        for _ in range(self.laws.throng):
             self._show(self._name(), instant)
         self.seen_since = dict.fromkeys(self.stamps, 0)
 
@@ -156,6 +191,7 @@ class World:
             GenesysSearchError: What the client makes of a fault that its retries do not cure.
         """
         self.searches += 1
+        self.followed += question.token is not None
         laws, chance = self.laws, self.rng.random()
         if question.high - question.low > laws.slow_above:
             message = "too slow"
@@ -172,16 +208,12 @@ class World:
                 message = "an outage"
                 raise PlatformUnavailableError(message)
         empty = {Ask.TIME: laws.empty, Ask.TOKEN: laws.empty / 4}.get(question.by, 0.0)
-        if self.rng.random() < empty:
-            # Its token leads to the page behind the one that this should have been.
-            return self._page(question, [], token="2", total=0)
-        return self._look(question)
+        return self._look(question, is_empty=self.rng.random() < empty)
 
-    def _look(self, question: Question) -> Answer:
+    def _look(self, question: Question, *, is_empty: bool) -> Answer:
         order = self._order
         low, high = bisect_left(order, (question.low,)), bisect_left(order, (question.high,))
         size = question.size
-        skip = 0
         if question.by is Ask.NO_ID:
             low = high
         elif question.by is Ask.ID:
@@ -191,11 +223,9 @@ class World:
             if self.laws.ids == "honoured":
                 # Inside an instant the order is that of the ids.
                 low = max(low, bisect_left(order, (question.low, (question.after_id or "") + "\0")))
-        if question.token is not None:
-            skip = (int(question.token) - 1) * size
         if question.by is Ask.TIME and size > 1 and self.rng.random() < self.laws.short:
             size = self.rng.randrange(1, size)
-        begin = min(low + skip, high)
+        begin = min(self._begin(question, low), high)
         end = min(begin + size, high)
         hits = order[begin:end]
         if self.laws.unstable and question.by is Ask.TIME and hits:
@@ -206,12 +236,28 @@ class World:
             self.rng.shuffle(hits)
             hits.sort(key=_stamp)
             hits = list(islice(hits, end - begin))
-        return self._page(question, hits, token=str(begin // size + 2) if end < high else None, total=high - low)
+        if is_empty and (hits or not self.laws.places):
+            # Its token leads to the page behind the one that this should have been.
+            return self._page([], self._token(question, hits), 0)
+        return self._page(hits, self._token(question, hits) if end < high else None, high - low)
 
-    def _page(self, question: Question, hits: list[tuple[int, str]], *, token: str | None, total: int) -> Answer:
+    def _begin(self, question: Question, low: int) -> int:
+        """Return where in the index an answer begins."""
+        if question.token is None:
+            return low
+        if not self.laws.places:
+            return low + (int(question.token) - 1) * question.size
+        stamp, name = str(question.token).split()
+        return max(low, bisect_left(self._order, (int(stamp), name + "\0")))
+
+    def _token(self, question: Question, hits: list[tuple[int, str]]) -> str:
+        if not self.laws.places:
+            return str(int(question.token or 1) + 1)
+        stamp, name = hits[-1]
+        return f"{stamp} {name}"
+
+    def _page(self, hits: list[tuple[int, str]], token: str | None, total: int) -> Answer:
         error = self.laws.total_error
-        if question.by is Ask.TOKEN and token is not None:
-            token = str(int(question.token or 1) + 1)
         return Answer(
             records=[_RECORD] * len(hits),
             ids=[name for _, name in hits],
