@@ -64,7 +64,7 @@ class Sandbox:
         self._process.communicate()
         self._folder.cleanup()
 
-    def ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
+    def ask(self, path: str, body: object = None) -> Any:
         """Use an admin route; with a body, POST."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
@@ -152,7 +152,7 @@ class Observer:
         return next((s for s in reversed(self.samples) if s.at <= at), Sample(at, 0, 0))
 
 
-def _ask(connection: http.client.HTTPConnection, path: str, body: object = None) -> Any:  # noqa: ANN401
+def _ask(connection: http.client.HTTPConnection, path: str, body: object = None) -> Any:
     if body is None:
         connection.request("GET", f"/admin/{path}")
     else:

@@ -101,7 +101,7 @@ def _parameter(parameter: inspect.Parameter) -> str:
     )
 
 
-def _prose(subject: Any) -> str:  # noqa: ANN401 - whatever has a docstring
+def _prose(subject: Any) -> str:
     """Return a docstring as Markdown: its sections become lists."""
     lines: list[str] = []
     is_list = False

@@ -137,7 +137,7 @@ class Rows:
                 return names.index(name)
         raise self._error(1, f"it names no {wanted[0]}; {_SHAPE}")
 
-    def _id(self, value: Any, number: int) -> str:  # noqa: ANN401 - whatever JSON stands there
+    def _id(self, value: Any, number: int) -> str:
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
             # As the records are cleaned: a lone surrogate is no text that a database takes.
             return str(value).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

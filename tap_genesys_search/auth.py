@@ -312,7 +312,7 @@ class GenesysAuth:
         return traced(error, reply.headers.get(TRACE_HEADER), self.hidden())
 
 
-def _problem(document: Any) -> str | None:  # noqa: ANN401 - whatever JSON came
+def _problem(document: Any) -> str | None:
     """Say what is off with the answer of a login host, if anything."""
     if not isinstance(document, dict):
         return "is no JSON object"

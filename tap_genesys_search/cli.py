@@ -60,7 +60,7 @@ class _Commands(click.Group):
 def _unavailable(name: str, message: str) -> click.Command:
     """Stand in for a command whose modules are missing, so that the others and the help still work."""
 
-    def fail(**_: Any) -> None:  # noqa: ANN401
+    def fail(**_: Any) -> None:
         raise ConfigurationError(message)
 
     return click.Command(

@@ -54,8 +54,8 @@ def read_environment() -> dict[str, Any]:
     """
     # The SDK's own reader, which knows all kinds of settings. It has no public name; by itself it looks for `.env`
     # above the folder where the SDK is installed, and raises whatever a wrong value leads to.
-    from singer_sdk import Tap  # noqa: PLC0415
-    from singer_sdk.configuration._dict_config import parse_environment_config  # noqa: PLC0415
+    from singer_sdk import Tap  # noqa: PLC0415 - the people's commands do without the SDK
+    from singer_sdk.configuration._dict_config import parse_environment_config  # noqa: PLC0415 - the same
 
     here = Path.cwd()
     files = (folder / ".env" for folder in (here, *here.parents))

@@ -255,7 +255,7 @@ class _Demo:
         )
         for what in ("missing", "stale", "unknown"):
             if ids := getattr(difference, what):
-                click.secho(f"{what}: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}", fg="red")  # noqa: PLR2004
+                click.secho(f"{what}: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}", fg="red")  # noqa: PLR2004 - some examples
         if not difference:
             click.secho("Every conversation is there, in its newest version.", fg="green")
 
@@ -291,7 +291,7 @@ class _Sandbox:
         # No proxy stands between this process and its own machine.
         self._session.trust_env = False
 
-    def get(self, route: str) -> Any:  # noqa: ANN401 - whatever JSON the route gives
+    def get(self, route: str) -> Any:
         return self._checked(self._session.get(f"{self.url}/admin/{route}", timeout=_START_SECONDS)).json()
 
     def post(self, route: str, body: Mapping[str, object] | None = None) -> None:
@@ -383,7 +383,7 @@ def _started(postgres_server: ModuleType, data: Path) -> PostgresServer:
 
 
 @contextmanager
-def _process(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401
+def _process(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a session of its own, and end all of that session at the end."""
     process: subprocess.Popen[bytes] | None = None
     try:

@@ -133,7 +133,7 @@ class Action(Enum):
     """What to do about an answer."""
 
     RETRY = "retry"
-    RENEW_TOKEN = "renew the token"  # noqa: S105
+    RENEW_TOKEN = "renew the token"  # noqa: S105 - a name
     WAIT = "wait as told"
     FAIL = "fail"
 

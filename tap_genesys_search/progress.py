@@ -52,7 +52,7 @@ def describe_range(low: int, high: int) -> str:
 
 def describe_minutes(seconds: float) -> str:
     """Write a duration for people: seconds below two minutes, else minutes."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{math.ceil(seconds / 60):,} min"  # noqa: PLR2004
+    return f"{seconds:.0f} s" if seconds < 120 else f"{math.ceil(seconds / 60):,} min"  # noqa: PLR2004 - two minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class ProgressLog:
             return
         if self._has_bar and (handlers := consoles(self._logger)):
             # Only here, as most runs have no terminal.
-            from tap_genesys_search.progress_bar import ProgressBar  # noqa: PLC0415
+            from tap_genesys_search.progress_bar import ProgressBar  # noqa: PLC0415 - as the line above says
 
             self._bar = ProgressBar(handlers)
         # No daemon: one that writes while the interpreter ends brings it down.

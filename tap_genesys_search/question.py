@@ -50,7 +50,7 @@ class Ask(Enum):
     CHECK = "timestamp, backwards"
     ID = "conversationId"
     NO_ID = "no conversationId"
-    TOKEN = "token"  # noqa: S105
+    TOKEN = "token"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True)

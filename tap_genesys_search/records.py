@@ -273,7 +273,7 @@ def _taken(values: Record, types: dict[str, set[type]], prefix: str, notes: set[
     return taken
 
 
-def _decode(body: bytes, notes: set[str]) -> Any:  # noqa: ANN401 - whatever JSON the API sent
+def _decode(body: bytes, notes: set[str]) -> Any:
     if _may_be_deep(body):
         body = _flattened(body, notes)
     try:
@@ -296,7 +296,7 @@ def _decode(body: bytes, notes: set[str]) -> Any:  # noqa: ANN401 - whatever JSO
     return document
 
 
-def _decode_slowly(body: bytes, notes: set[str]) -> Any:  # noqa: ANN401
+def _decode_slowly(body: bytes, notes: set[str]) -> Any:
     try:
         return json.loads(
             body.decode(errors="replace"),
@@ -332,7 +332,7 @@ def _number(text: str, notes: set[str]) -> Decimal | str:
     return text
 
 
-def _clean(document: Any) -> None:  # noqa: ANN401
+def _clean(document: Any) -> None:
     """Remove NUL, which PostgreSQL refuses with the whole batch, and replace lone surrogates, which are no UTF-8."""
     pending = [document]
     while pending:
@@ -346,7 +346,7 @@ def _clean(document: Any) -> None:  # noqa: ANN401
                 pending.append(item)
 
 
-def _clean_text(value: Any) -> Any:  # noqa: ANN401
+def _clean_text(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return value.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

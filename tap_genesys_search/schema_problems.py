@@ -91,14 +91,14 @@ def _of_batches(batch: Mapping[str, Any]) -> Iterator[str]:
         return
     try:
         # What asks no one yet, but knows which package a bucket needs.
-        UPath(root).fs  # noqa: B018
+        UPath(root).fs  # noqa: B018 - looked up for its error
     except (ImportError, ValueError, TypeError) as error:
         scheme = redacted(root.partition("://")[0])[:_LONGEST_NAME]
         reason = "needs a package" if isinstance(error, ImportError) else "is none that is known"
         yield f"batch_config.storage.root begins with {scheme}, which {reason}: install it, or name another"
 
 
-def mended(schema: Any) -> Any:  # noqa: ANN401 - JSON
+def mended(schema: Any) -> Any:
     """Return a schema without the choices that are no schemas, over which the validator falls: the SDK's has some."""
     if isinstance(schema, list):
         return [mended(each) for each in schema]
@@ -110,7 +110,7 @@ def mended(schema: Any) -> Any:  # noqa: ANN401 - JSON
     }
 
 
-def _described(error: Any) -> Iterator[str]:  # noqa: ANN401 - jsonschema's ValidationError, which has no types
+def _described(error: Any) -> Iterator[str]:
     inner = [each for each in error.context if each.relative_path]
     if inner:
         # One of the choices is an object or a list, as is the value: what is wrong inside says more.
@@ -123,7 +123,7 @@ def _described(error: Any) -> Iterator[str]:  # noqa: ANN401 - jsonschema's Vali
     yield f"{name} must be {' or '.join(dict.fromkeys(_choices(error.schema))) or 'another value'}"
 
 
-def _choices(schema: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _choices(schema: Any) -> Iterator[str]:
     """Yield what a schema takes, in words; the SDK's has choices that are no schemas, too."""
     if not isinstance(schema, dict):
         return

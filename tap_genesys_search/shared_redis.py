@@ -115,7 +115,7 @@ class SharedRedis:
         """Close the connections; new ones are opened when it is used again."""
         self._client.close()
 
-    def run(self, script: str, *args: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the script returns
+    def run(self, script: str, *args: str | bytes | float) -> Any:
         """Run a Lua script on all that is shared, for a budget or a token store; no error of Redis is raised.
 
         Args:
@@ -139,7 +139,7 @@ class SharedRedis:
             _logger.info("Redis at %s is back: token and rate are shared again", self.place)
         return found
 
-    def _call(self, script: str, *args: str | bytes | float) -> Any:  # noqa: ANN401
+    def _call(self, script: str, *args: str | bytes | float) -> Any:
         known = self._scripts.get(script)
         if known is None:
             known = self._scripts[script] = self._client.register_script(_HEAD + script)

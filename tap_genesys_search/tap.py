@@ -67,7 +67,7 @@ class TapGenesysSearch(Tap):
         config: dict[str, Any] | PurePath | str | list[PurePath | str] | None = None,
         parse_env_config: bool = False,
         validate_config: bool = True,
-        **kwargs: Any,  # noqa: ANN401 - the SDK's own
+        **kwargs: Any,
     ) -> None:
         """Read and check the settings.
 

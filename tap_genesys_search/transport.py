@@ -217,7 +217,7 @@ class _BoundedRead(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - a writable buffer
+    def readinto(self, buffer: Any, /) -> int | None:
         left = self._end - time.monotonic()
         if left <= 0:
             message = "timed out"
@@ -233,7 +233,7 @@ class _BoundedRead(io.RawIOBase):
 class _BoundedResponse(http.client.HTTPResponse):
     """An answer, headers and body, that must be there within the read time-out."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         seconds = sock.gettimeout()
         if seconds and isinstance(self.fp, io.BufferedReader):
@@ -247,17 +247,17 @@ class _BoundedAdapter(HTTPAdapter):
     It finds the pool of a request again by where it goes and by the settings, which are the same objects for a run.
     """
 
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - as its base
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._pools: dict[str | None, tuple[tuple[Any, Any, Any], Any]] = {}
 
     def get_connection_with_tls_context(
         self,
         request: requests.PreparedRequest,
-        verify: Any,  # noqa: ANN401 - as its base
-        proxies: Any = None,  # noqa: ANN401
-        cert: Any = None,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        verify: Any,
+        proxies: Any = None,
+        cert: Any = None,
+    ) -> Any:
         settings = (verify, proxies, cert)
         found = self._pools.get(request.url)
         if found is not None and all(mine is its for mine, its in zip(settings, found[0], strict=True)):
@@ -278,7 +278,7 @@ class _OneWrite:
     _headers: bytes | None = None
     _in_headers = False
 
-    def endheaders(self: Any, message_body: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
+    def endheaders(self: Any, message_body: Any = None, **kwargs: Any) -> None:
         # urllib3 before 2.0 gives the body along, and it goes its own way.
         self._in_headers = message_body is None
         try:
@@ -286,14 +286,14 @@ class _OneWrite:
         finally:
             self._in_headers = False
 
-    def send(self: Any, data: Any) -> None:  # noqa: ANN401 - what http.client sends
+    def send(self: Any, data: Any) -> None:
         if self._in_headers:
             self._headers = data
             return
         headers, self._headers = self._headers, None
         super().send(data if headers is None else headers + data)  # type: ignore[misc]
 
-    def getresponse(self: Any) -> Any:  # noqa: ANN401
+    def getresponse(self: Any) -> Any:
         if self._headers is not None:
             self.send(b"")  # there was no body
         return super().getresponse()  # type: ignore[misc]
@@ -304,7 +304,7 @@ class _OneWrite:
 
 
 @functools.cache
-def _bounded(connection: Any) -> Any:  # noqa: ANN401 - a class of connections, direct or through any proxy
+def _bounded(connection: Any) -> Any:
     if issubclass(connection, _OneWrite):
         return connection
     return type(connection.__name__, (_OneWrite, connection), {"response_class": _BoundedResponse})

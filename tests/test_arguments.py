@@ -16,11 +16,11 @@ from tests.support.helpers import CLIENT, SECRET
 URL = "http://127.0.0.1:9"
 
 
-def client_with(**numbers: Any) -> ConversationSearchClient:  # noqa: ANN401 - right and wrong ones
+def client_with(**numbers: Any) -> ConversationSearchClient:
     return ConversationSearchClient(GenesysAuth(CLIENT, SECRET, URL), URL, **numbers)
 
 
-def refused(**numbers: Any) -> str:  # noqa: ANN401
+def refused(**numbers: Any) -> str:
     """What is said of a number."""
     with pytest.raises(ConfigurationError) as caught:
         client_with(**numbers)
@@ -102,6 +102,6 @@ def test_wrong_arguments_of_the_generator_are_refused_at_the_call(name: str) -> 
 
 
 @pytest.mark.parametrize("query", [None, "", "NOT a"])
-def test_a_glimpse_takes_no_other_query(query: Any) -> None:  # noqa: ANN401
+def test_a_glimpse_takes_no_other_query(query: Any) -> None:
     with client_with(max_retries=0) as client, pytest.raises(QueryError):
         client.glimpse(query)

@@ -82,7 +82,7 @@ def test_a_netrc_and_a_user_in_the_url_have_no_say(tmp_path: Path, monkeypatch: 
 def test_where_and_how_by_the_settings(base_url: str, settings: dict[str, Any], url: str, *, basic: bool) -> None:
     auth = GenesysAuth("id-1", SECRET, base_url, **settings)
     auth.close()
-    request = auth._request  # noqa: SLF001 - hosts that a test must not ask
+    request = auth._request
     assert request.url == url
     assert ("Authorization" in request.headers) is basic
     assert ("client_secret" in str(request.body)) is not basic

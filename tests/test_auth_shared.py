@@ -32,7 +32,7 @@ def test_after_a_failure_those_who_waited_try_once_each_one_at_a_time() -> None:
 
 
 def test_a_thread_that_waits_for_another_can_be_cancelled() -> None:
-    class Cancelled(Exception):  # noqa: N818
+    class Cancelled(Exception):
         pass
 
     def cancel(_: float) -> None:
@@ -60,8 +60,8 @@ def test_a_failure_makes_no_token_a_fresh_one() -> None:
         auth.get_token()
         host.fails(503)
         # Both have begun before the first asks.
-        auth._lock.acquire()  # noqa: SLF001
-        threading.Timer(0.3, auth._lock.release).start()  # noqa: SLF001
+        auth._lock.acquire()
+        threading.Timer(0.3, auth._lock.release).start()
         results = together(auth.fetch, auth.fetch)
         assert {type(result) for result in results} == {PlatformUnavailableError, str}
         assert "t0ken-2" in results

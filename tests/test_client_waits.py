@@ -93,7 +93,7 @@ def test_nobody_waits_for_a_token_with_a_turn_taken() -> None:
 
         def watched(handler: Handler) -> None:
             if handler.path == "/oauth/token":
-                taken.append(on.budget._in_flight)  # noqa: SLF001 - there is no other place to see it
+                taken.append(on.budget._in_flight)
             answer(handler)
 
         on.server.answer = watched

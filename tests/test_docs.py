@@ -113,7 +113,7 @@ def test_links_lead_somewhere(path: Path) -> None:
         ("NOTHING.md", True),
     ],
 )
-def test_a_broken_link_is_found(target: str, broken: bool) -> None:  # noqa: FBT001
+def test_a_broken_link_is_found(target: str, broken: bool) -> None:
     assert leads_nowhere(ROOT / "README.md", target) is broken
 
 

@@ -137,7 +137,7 @@ def test_what_is_wrong_is_one_line_with_what_to_do(tmp_path: Path, name: str) ->
         for name_, value in config.items():
             for mark, place in places.items():
                 if isinstance(value, str):
-                    config[name_] = value = value.replace(mark, place)  # noqa: PLW2901
+                    config[name_] = value = value.replace(mark, place)  # noqa: PLW2901 - value by value, until all is replaced
         checks = checked(tmp_path, config)
         done = run(tmp_path, config)
     assert [name for name, check in checks.items() if check["ok"] is False] == [ill.line]

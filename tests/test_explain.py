@@ -208,7 +208,7 @@ def test_half_a_character_is_no_id() -> None:
     ],
     ids=["singer", "meltano", "meltano-store", "message"],
 )
-def test_a_state_is_found_where_others_put_it(wrap: Any, tmp_path: Path) -> None:  # noqa: ANN401
+def test_a_state_is_found_where_others_put_it(wrap: Any, tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     entry = {"replication_key": "timestamp", "replication_key_value": "2026-10-05T11:30:00.000Z"}
     path.write_text(json.dumps(wrap({"bookmarks": {"conversations": entry}})))

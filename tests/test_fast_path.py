@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -31,7 +32,7 @@ def api() -> Iterator[SandboxServer]:
         yield server
 
 
-def config(api: SandboxServer, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def config(api: SandboxServer, **more: Any) -> dict[str, Any]:
     """What a run against the sandbox needs."""
     return {
         "client_id": "sandbox",
@@ -117,8 +118,6 @@ def essence(messages: list[Message]) -> list[Message]:
 
 
 def _unzipped(path: Path) -> list[bytes]:
-    import gzip  # noqa: PLC0415
-
     return gzip.decompress(path.read_bytes()).splitlines()
 
 
@@ -204,7 +203,7 @@ def test_the_plain_run_is_fast(api: SandboxServer, monkeypatch: pytest.MonkeyPat
     stream = tap.streams["conversations"]
     stream.forced_replication_method = method
     turns = 0
-    original = stream._write_record_message  # noqa: SLF001
+    original = stream._write_record_message
 
     def write(record: Message) -> None:
         nonlocal turns

@@ -47,7 +47,7 @@ class ClockOf(SystemClock):
 def client_of(
     server: SandboxServer,
     clock: ManualClock,
-    **settings: Any,  # noqa: ANN401
+    **settings: Any,
 ) -> ConversationSearchClient:
     auth = GenesysAuth(CLIENT, SECRET, server.base_url, max_retries=settings.get("max_retries", 3))
     return ConversationSearchClient(
@@ -55,7 +55,7 @@ def client_of(
     )
 
 
-def day(conversations: int = 1_500, **settings: Any) -> WorldConfig:  # noqa: ANN401
+def day(conversations: int = 1_500, **settings: Any) -> WorldConfig:
     return WorldConfig(conversations=conversations, **{"days": 1.0, **settings})
 
 

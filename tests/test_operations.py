@@ -133,7 +133,7 @@ def test_no_log_holds_contents_of_a_conversation(tap: Tap, server: SandboxServer
 
 def lose(database: Database, moment: str) -> None:
     """Delete the rows from a moment on, to see what is loaded again."""
-    database.query(f"DELETE FROM genesys_cloud.conversations WHERE timestamp >= '{moment}' RETURNING id")  # noqa: S608
+    database.query(f"DELETE FROM genesys_cloud.conversations WHERE timestamp >= '{moment}' RETURNING id")
 
 
 @pytest.mark.slow

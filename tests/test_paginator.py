@@ -25,7 +25,7 @@ def response(answer: Answer) -> requests.Response:
     """The answer as the SDK sees it."""
     found = requests.Response()
     found.status_code = 200
-    found._content = json.dumps({"results": answer.records, "nextPage": answer.token}).encode()  # noqa: SLF001
+    found._content = json.dumps({"results": answer.records, "nextPage": answer.token}).encode()
     return found
 
 

@@ -28,7 +28,7 @@ def contents(server: SandboxServer) -> dict[str, dict[str, Any]]:
 def rows(database: Database) -> dict[str, dict[str, Any]]:
     """What the database holds, whole."""
     columns = 'id, "conversationId", type, fields'
-    found = database.query(f"SELECT {columns} FROM genesys_cloud.conversations")  # noqa: S608
+    found = database.query(f"SELECT {columns} FROM genesys_cloud.conversations")
     stamps = database.table()
     return {
         identity: {

@@ -349,3 +349,12 @@ def test_no_test_imports_from_another_test() -> None:
     pattern = re.compile(r"^\s*(?:from|import) tests\.(?:\w+\.)*test_\w+", re.MULTILINE)
     paths = (ROOT / "tests").rglob("*.py")
     assert [str(path) for path in paths if pattern.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_whoever_leaves_a_rule_out_says_why() -> None:
+    folders = ("tap_genesys_search", "tests", "benchmarks", "docs", "orchestrate")
+    files = [path for name in folders for path in (ROOT / name).rglob("*.py") if ".meltano" not in path.parts]
+    assert len(files) > 200
+    bare = re.compile(r"#\s*(?:noqa|pragma)\b[^-\n]*$", re.MULTILINE)
+    found = [f"{path.relative_to(ROOT)}: {each}" for path in files for each in bare.findall(path.read_text())]
+    assert found == []

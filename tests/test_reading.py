@@ -73,7 +73,7 @@ class TestPlan:
         """No instant between two slices, none in both: what is asked for first in each slice is where another ends."""
         driver = reading(spread(600, step), high=NOON + 600 * step, slice_records=20)
         while not driver.reading.done:
-            pieces = list(driver.reading._slices)  # noqa: SLF001 - the claim is about them
+            pieces = list(driver.reading._slices)
             assert all(before.end == after.start for before, after in pairwise(pieces))
             driver.round()
         driver.complete()
@@ -182,7 +182,7 @@ class TestPlan:
         driver = reading(spread(2000))
         driver.take()
         driver.answer(driver.tickets[0])
-        first, rest = driver.reading._slices  # noqa: SLF001 - the claim is about them
+        first, rest = driver.reading._slices
         assert (first.cursor, rest.follows) == (None, True)
         assert rest.cursor is not None
         assert rest.cursor.known == {first.pages[0].batch.ids[-1]}

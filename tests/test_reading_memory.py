@@ -30,7 +30,7 @@ class TestMemory:
             if driver.tickets and rng.random() < 0.7:
                 driver.answer(rng.choice(driver.tickets))
             assert buffered(driver.reading) <= bound + workers * largest
-            assert buffered(driver.reading) == driver.reading._buffered  # noqa: SLF001 - what it believes
+            assert buffered(driver.reading) == driver.reading._buffered
             if rng.random() < 0.3:
                 driver.pop()
         assert driver.reading.done
@@ -74,7 +74,7 @@ class TestMemory:
             if driver.reading.done:
                 break
             driver.take()
-            later = [ticket for ticket in driver.tickets if ticket.slice is not driver.reading._slices[0]]  # noqa: SLF001
+            later = [ticket for ticket in driver.tickets if ticket.slice is not driver.reading._slices[0]]
             if later:
                 driver.answer(later[-1])
                 continue

@@ -69,9 +69,9 @@ class TestShare:
             driver = reading(spread(records), high=NOON + records * 1000, slice_records=slice_records)
             driver.round()
             (ticket,) = driver.take(1)
-            driver.reading._starved = True  # noqa: SLF001 - when the buffer is full depends on much
+            driver.reading._starved = True
             driver.answer(ticket)
-            found.append(sum(each.shared for each in driver.reading._slices))  # noqa: SLF001
+            found.append(sum(each.shared for each in driver.reading._slices))
         assert found == [2, 4]
 
     def test_not_where_as_many_as_are_wanted_are_being_read(self) -> None:
@@ -99,7 +99,7 @@ class TestShare:
                 answer = index.answer(replace(ticket.question, size=250))
                 assert answer is not None
                 driver.reading.deliver(ticket, answer)
-                assert all(piece.start < piece.end for piece in driver.reading._slices)  # noqa: SLF001 - the claim
+                assert all(piece.start < piece.end for piece in driver.reading._slices)
             while driver.pop():
                 pass
         driver.complete()
@@ -123,7 +123,7 @@ class TestShare:
             if not driver.take() and not driver.tickets:
                 driver.pop()
                 continue
-            later = [ticket for ticket in driver.tickets if ticket.slice is not driver.reading._slices[0]]  # noqa: SLF001
+            later = [ticket for ticket in driver.tickets if ticket.slice is not driver.reading._slices[0]]
             ticket = (later or driver.tickets)[-1]
             full = buffered(driver.reading) >= 12_000 - 3000 * len(driver.tickets)
             before = driver.reading.progress.slices
@@ -152,7 +152,7 @@ class TestShare:
                 driver.take(rng.randrange(3))
                 if driver.tickets and rng.random() < 0.8:
                     driver.answer(rng.choice(driver.tickets))
-                shared += any(piece.shared for piece in driver.reading._slices)  # noqa: SLF001 - it has happened
+                shared += any(piece.shared for piece in driver.reading._slices)
                 assert buffered(driver.reading) <= bound + 4 * 300 * 200
                 if rng.random() < 0.5:
                     driver.pop()

@@ -56,12 +56,7 @@ class TestStale:
     def test_what_changed_meanwhile_is_passed_on_as_it_is_now(self) -> None:
         index = spread(300)
         driver = self._waiting(index)
-        held = [
-            key
-            for piece in driver.reading._slices  # noqa: SLF001 - what waits
-            for got in piece.pages
-            for key in got.batch.ids
-        ]
+        held = [key for piece in driver.reading._slices for got in piece.pages for key in got.batch.ids]
         assert len(held) > 20
         for key in held:
             index.stamps[key] = NOON + 5_000_000

@@ -263,10 +263,10 @@ RECORDS = st.lists(
 def test_the_short_way_gives_what_the_long_way_gives(found: list[dict[str, Any]]) -> None:
     text = encode({"results": found})
     short = parse(text)
-    long = Answer(records._decode(text, set())["results"], [], [], size=len(text))  # noqa: SLF001 - the long way by itself
-    records._normalise(long)  # noqa: SLF001
+    long = Answer(records._decode(text, set())["results"], [], [], size=len(text))
+    records._normalise(long)
     for record in long.records:
-        records._rescue(record, long.notes)  # noqa: SLF001
+        records._rescue(record, long.notes)
     assert short == long
     assert short.regular == (None not in short.ids and None not in short.stamps)
     for record, identity, stamp in zip(short.records, short.ids, short.stamps, strict=True):

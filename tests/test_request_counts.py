@@ -50,10 +50,10 @@ def counts(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Counter[s
     sandbox.reset_stats()
     counter: Counter[str] = Counter()
 
-    def count(owner: Any, method: str, name: str) -> None:  # noqa: ANN401
+    def count(owner: Any, method: str, name: str) -> None:
         plain = getattr(owner, method)
 
-        def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        def counted(*args: Any, **kwargs: Any) -> Any:
             counter[name] += 1
             return plain(*args, **kwargs)
 

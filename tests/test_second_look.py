@@ -40,7 +40,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tap_genesys_search.retry.backoff.expo", lambda **_: backoff.constant(0.01))
 
 
-def client_of(server: SandboxServer, **settings: Any) -> ConversationSearchClient:  # noqa: ANN401
+def client_of(server: SandboxServer, **settings: Any) -> ConversationSearchClient:
     """Return a client without a rate limit to speak of."""
     return ConversationSearchClient(
         GenesysAuth(CLIENT, SECRET, server.base_url), server.base_url, **{"requests_per_minute": FAST, **settings}
@@ -126,7 +126,7 @@ def test_slices_are_never_smaller_than_a_page(server: SandboxServer) -> None:
     assert server.stats["searches"] <= 3 * WORLD.conversations / 200
 
 
-def tap(*arguments: str, stdout: int | Any = subprocess.DEVNULL) -> tuple[int, str]:  # noqa: ANN401
+def tap(*arguments: str, stdout: int | Any = subprocess.DEVNULL) -> tuple[int, str]:
     """Run the tap; return its exit code and its log."""
     command = [sys.executable, "-m", "tap_genesys_search", *arguments]
     done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False)
@@ -155,7 +155,7 @@ CALL = {"conversations": {"x": "id.foo()"}}
 )
 def test_a_file_that_is_not_what_it_should_be(
     name: str,
-    config: Any,  # noqa: ANN401
+    config: Any,
     more: list[Any],
     tmp_path: Path,
     server: SandboxServer,
@@ -181,7 +181,7 @@ def test_a_file_that_is_not_what_it_should_be(
 def test_a_full_disk_is_one_line(tmp_path: Path, server: SandboxServer) -> None:
     """What was written before stands."""
     (tmp_path / "config.json").write_text(json.dumps(GOOD | {"base_url": server.base_url}))
-    with open("/dev/full", "wb") as full:  # noqa: PTH123
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         code, log = tap("--config", str(tmp_path / "config.json"), stdout=full)
     assert code == 75, log
     assert "the output cannot be written (No space left on device)" in log

@@ -54,7 +54,7 @@ def talkative(tap: Tap) -> Callable[..., tuple[Run, str]]:
     """Run the tap with all logs on; return the run, and the file that its logging configuration names."""
     (tap.folder / "logging.yml").write_text(LOGGING)
 
-    def run(config: dict[str, object], *args: str, **options: Any) -> tuple[Run, str]:  # noqa: ANN401
+    def run(config: dict[str, object], *args: str, **options: Any) -> tuple[Run, str]:
         env = DEBUG | {"SINGER_SDK_LOG_CONFIG": "logging.yml"} | options.pop("env", {})
         done = tap(config, *args, env=env, **options)
         log = (tap.folder / "all.log").read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ API, CLIENT = "https://api.example.com", "id-1"
 HOUR = 3600.0
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """A test does not wait."""
 
 
@@ -55,7 +55,7 @@ class VirtualRedis(SharedRedis):
         self._virtual = clock
         super().__init__(url, API, CLIENT, clock)
 
-    def _call(self, script: str, *args: str | bytes | float) -> Any:  # noqa: ANN401
+    def _call(self, script: str, *args: str | bytes | float) -> Any:
         assert _HEAD.count("redis.call('TIME')") == 1
         text = (_HEAD + script).replace("redis.call('TIME')", "redis.call('HMGET', 'time', 's', 'us')")
         now = self._virtual.time()
@@ -215,7 +215,7 @@ def test_another_client_or_api_has_a_budget_of_its_own(redis: Valkey) -> None:
 
 def test_what_others_wrote_there_counts_as_nothing(redis: Valkey) -> None:
     one = budget(redis)
-    keys = one._shared._keys  # noqa: SLF001
+    keys = one._shared._keys
     for number, key in enumerate(keys):
         if number % 2:
             redis.client.hset(key, "slot", "9e15")

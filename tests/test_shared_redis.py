@@ -104,7 +104,7 @@ def test_a_socket_of_this_machine() -> None:
         assert shared.run("return 7") == 7
         shared.close()
     finally:
-        process = server._process  # noqa: SLF001 - it leaves these open
+        process = server._process
         process.kill()
         process.communicate()
         server.stop()
@@ -252,7 +252,7 @@ def shared_config(platform: SandboxServer, redis: Valkey, **settings: object) ->
     return config_for(platform, redis_url=redis.url, page_size=20, **settings)
 
 
-def break_after(platform: SandboxServer, searches: int, break_it: Any) -> threading.Thread:  # noqa: ANN401
+def break_after(platform: SandboxServer, searches: int, break_it: Any) -> threading.Thread:
     """Break something once so many searches have been asked."""
 
     def watch() -> None:

@@ -302,7 +302,7 @@ def test_a_store_that_gives_what_no_header_can_carry_is_not_believed(host: tuple
 
 
 def test_a_wait_for_the_lock_can_be_cancelled(redis: Valkey, host: tuple[LoginHost, Server]) -> None:
-    class Cancelled(Exception):  # noqa: N818
+    class Cancelled(Exception):
         pass
 
     def cancel(_: float) -> None:

@@ -169,7 +169,7 @@ def test_the_source_of_another_version_is_the_present_one(name: str) -> None:
     stream = TapGenesysSearch(config=settings, state=state).streams["conversations"]
     assert isinstance(stream, ConversationsStream)
     # One that has changed would be an error here.
-    bookmark = stream._bookmark()  # noqa: SLF001 - all that follows asks the API
+    bookmark = stream._bookmark()
     assert bookmark.previous == timestamps.parse(bookmark_of(state)["replication_key_value"])
 
 

@@ -78,7 +78,7 @@ def test_text_sorts_as_time_does(one: int, other: int) -> None:
 
 
 @settings(deadline=None)
-@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1), timezones=ZONES))  # noqa: DTZ001
+@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1), timezones=ZONES))  # noqa: DTZ001 - `timezones` brings the zone
 def test_it_is_floored_and_never_rounded(moment: datetime) -> None:
     exact = moment.astimezone(UTC)
     floored = timestamps.parse(moment.isoformat())

@@ -87,7 +87,7 @@ def test_a_body_that_comes_along_with_the_headers_follows_them() -> None:
 
 
 @pytest.mark.parametrize("through_proxy", [False, True])
-def test_within_tls_too(tmp_path: Path, through_proxy: bool) -> None:  # noqa: FBT001
+def test_within_tls_too(tmp_path: Path, through_proxy: bool) -> None:
     authority, both = certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)

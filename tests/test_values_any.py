@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
 
-def strict(line: bytes) -> Any:  # noqa: ANN401
+def strict(line: bytes) -> Any:
     """A line as JSON, with all digits; NaN and its like are none."""
     return json.loads(line.decode(), parse_constant=pytest.fail, parse_float=Decimal, parse_int=Decimal)
 
@@ -53,8 +53,8 @@ class Ways:
 
     def slow(self, records: list[Message]) -> list[bytes]:
         """The lines that the SDK writes."""
-        written = self.stream._tap.message_writer.format_message  # noqa: SLF001
-        generated = self.stream._generate_record_messages  # noqa: SLF001
+        written = self.stream._tap.message_writer.format_message
+        generated = self.stream._generate_record_messages
         return [bytes(written(message)) for record in records for message in generated(record)]
 
     def read(self, line: bytes) -> Message:

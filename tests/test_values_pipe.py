@@ -101,7 +101,7 @@ def by_id(run: Run) -> dict[str, Message]:
     return {record["id"]: record for record in found}
 
 
-def nested(value: Any) -> int:  # noqa: ANN401 - whatever JSON holds
+def nested(value: Any) -> int:
     """How many lists lie in each other."""
     levels = 0
     while isinstance(value, list):

@@ -184,12 +184,12 @@ def test_pages_that_waited_too_long_are_asked_for_again() -> None:
         clock.now += 61
     found += pages
     assert ids(found) == sorted(index.stamps)
-    assert run._reading.progress.reread > 0  # noqa: SLF001
+    assert run._reading.progress.reread > 0
 
 
 def _waiting(run: Workers) -> list[Page]:
-    with run._lock:  # noqa: SLF001
-        return [page for piece in run._reading._slices for page in piece.pages]  # noqa: SLF001
+    with run._lock:
+        return [page for piece in run._reading._slices for page in piece.pages]
 
 
 def test_downwards() -> None:

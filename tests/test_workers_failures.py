@@ -115,7 +115,7 @@ def test_the_first_failure_is_the_one_that_is_told() -> None:
         both.wait()
         if mine == 1:
             raise first
-        assert run._stop.wait(PATIENCE)  # noqa: SLF001 - the first has been taken note of
+        assert run._stop.wait(PATIENCE)
         message = "the second"
         raise PlatformUnavailableError(message)
 

@@ -58,7 +58,7 @@ class ConversationsStream(RESTStream):
     def get_new_paginator(self) -> JSONPathPaginator:
         return JSONPathPaginator(self.next_page_token_jsonpath)
 
-    def prepare_request_payload(self, context: t.Any, next_page_token: t.Any) -> dict[str, t.Any]:  # noqa: ARG002
+    def prepare_request_payload(self, context: t.Any, next_page_token: t.Any) -> dict[str, t.Any]:  # noqa: ARG002 - the SDK's signature
         return {
             "query": "*",
             "type": "conversation",

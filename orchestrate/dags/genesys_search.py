@@ -128,7 +128,7 @@ class Step(BaseOperator):
 
     meltano: Meltano | None = None
 
-    def execute(self, context: Context) -> Any:  # noqa: ANN401
+    def execute(self, context: Context) -> Any:
         """Do the work; what no retry can mend fails at once."""
         try:
             config = read_config()
@@ -137,7 +137,7 @@ class Step(BaseOperator):
         except Failure as failure:
             raise (AirflowFailException if failure.is_final else AirflowException)(str(failure)) from None
 
-    def work(self, context: Context, config: Config, meltano: Meltano) -> Any:  # noqa: ANN401
+    def work(self, context: Context, config: Config, meltano: Meltano) -> Any:
         """Do what the task is for."""
         raise NotImplementedError
 
@@ -150,7 +150,7 @@ class Step(BaseOperator):
 class Sync(Step):
     """Load what is new since the last run."""
 
-    def work(self, context: Context, config: Config, meltano: Meltano) -> None:  # noqa: ARG002
+    def work(self, context: Context, config: Config, meltano: Meltano) -> None:  # noqa: ARG002 - for those that need it
         """Run the pipe."""
         handover = stored_handover(config)
         if handover:
@@ -169,7 +169,7 @@ class Sync(Step):
             self.log.warning("Another run had written over what the backfill has handed over: it holds again")
             meltano.set_state(handover["state"], state)
 
-    def settings(self, config: Config) -> dict[str, str]:  # noqa: ARG002
+    def settings(self, config: Config) -> dict[str, str]:  # noqa: ARG002 - the same
         """Return the settings of the tap that are the task's own."""
         return {}
 
@@ -208,7 +208,7 @@ class Window(Step):
 
     template_fields: ClassVar[Sequence[str]] = ("window",)
 
-    def __init__(self, *, window: dict[str, str], **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, window: dict[str, str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.window = window
 
@@ -244,7 +244,7 @@ class Seam(Step):
 
     template_fields: ClassVar[Sequence[str]] = ("bookmarks",)
 
-    def __init__(self, *, bookmarks: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, bookmarks: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.bookmarks = bookmarks
 
@@ -320,7 +320,7 @@ def backfill() -> None:
     Seam(task_id="seam", pool=POOL, bookmarks=window.output)
 
 
-def build(fill: Callable[[], None], schedule: str | None = None, **options: Any) -> DAG:  # noqa: ANN401
+def build(fill: Callable[[], None], schedule: str | None = None, **options: Any) -> DAG:
     """Make a DAG."""
     with DAG(
         f"{NAME}_{fill.__name__}",

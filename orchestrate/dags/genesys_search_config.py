@@ -166,7 +166,7 @@ class Login(Protocol):
     port: int | None
 
     @property
-    def extra_dejson(self) -> Any:  # noqa: ANN401 - Airflow's own
+    def extra_dejson(self) -> Any:
         """The connection's extra, which is JSON."""
 
 

@@ -122,5 +122,5 @@ async def _object(request: Request) -> dict[str, object]:
         found = None
     if not isinstance(found, dict):
         message = "the request body must be a JSON object"
-        raise ValueError(message)  # noqa: TRY004
+        raise ValueError(message)  # noqa: TRY004 - as every other wrong body
     return found

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tap_genesys_search.sandbox.world import WorldConfig
 
 SEARCH_PATH = "/api/v2/search"
-TOKEN_PATH = "/oauth/token"  # noqa: S105
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 
 
 class SandboxApp(Starlette):

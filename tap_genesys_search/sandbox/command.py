@@ -117,7 +117,7 @@ def sandbox(
     scopes: tuple[str, ...],
     warm: bool,
     may_search: bool,
-    **options: Any,  # noqa: ANN401
+    **options: Any,
 ) -> None:
     """Run a local Genesys Cloud with invented conversations, to try everything against.
 

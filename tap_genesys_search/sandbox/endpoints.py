@@ -93,7 +93,7 @@ class SearchEndpoint(Endpoint):
         if verdict.wait is not None:
             raise platform.too_many(verdict.wait, "limit")
 
-    def answer(self, exchange: Exchange, body: bytes, kind: Kind | None) -> bytes:  # noqa: ARG002
+    def answer(self, exchange: Exchange, body: bytes, kind: Kind | None) -> bytes:  # noqa: ARG002 - the shape of an endpoint
         """Give a page."""
         return self._searcher.answer(body, empty=kind == "empty_with_token")
 
@@ -104,7 +104,7 @@ class TokenEndpoint(Endpoint):
     counted_as = "token_requests"
     status_prefix = "token_status"
 
-    def admit(self, exchange: Exchange, headers: Headers) -> None:  # noqa: ARG002
+    def admit(self, exchange: Exchange, headers: Headers) -> None:  # noqa: ARG002 - the shape of an endpoint
         """Refuse in an outage, if faults are to hit tokens."""
         if self.platform.faults.outage and self.platform.faults.token_faults:
             raise self.platform.failing(503)
@@ -113,6 +113,6 @@ class TokenEndpoint(Endpoint):
         """None, unless faults are to hit tokens."""
         return super().fault() if self.platform.faults.token_faults else None
 
-    def answer(self, exchange: Exchange, body: bytes, kind: Kind | None) -> bytes:  # noqa: ARG002
+    def answer(self, exchange: Exchange, body: bytes, kind: Kind | None) -> bytes:  # noqa: ARG002 - the shape of an endpoint
         """Give a token."""
         return self.platform.tokens.grant(body, exchange.header(b"authorization"))

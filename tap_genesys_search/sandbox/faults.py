@@ -184,7 +184,7 @@ class Dice:
                 return kind
         return None
 
-    def pick(self, lot: str, *choices: Any) -> Any:  # noqa: ANN401
+    def pick(self, lot: str, *choices: Any) -> Any:
         """One of some choices; `lot` says what for."""
         return self._chance(lot).choice(choices)
 

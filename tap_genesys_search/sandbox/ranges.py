@@ -38,7 +38,7 @@ def _micros(bound: str) -> int:
         raise QueryError(message) from None
 
 
-def time_bounds(with_low: bool, low: str, high: str, with_high: bool) -> tuple[int, int]:  # noqa: FBT001
+def time_bounds(with_low: bool, low: str, high: str, with_high: bool) -> tuple[int, int]:  # noqa: FBT001 - brackets, by place
     """Give the half-open range of whole milliseconds that a range of time holds; dates are not rounded up."""
     start, end = EARLIEST, LATEST
     if low != OPEN:

@@ -161,6 +161,6 @@ class Searcher:
 
 
 def _doubled(records: list[Record], size: int) -> list[Record]:
-    if 2 <= size <= len(records):  # noqa: PLR2004
+    if 2 <= size <= len(records):  # noqa: PLR2004 - a duplicate takes two
         return [*records[:-1], records[-2]]
     return [*records, *records[-1:]]

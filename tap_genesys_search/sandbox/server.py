@@ -101,7 +101,7 @@ def listen(host: str, port: int) -> socket.socket:
     if not address.is_loopback:
         message = f"the sandbox listens on loopback addresses only, not on {host}"
         raise ValueError(message)
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004 - of IP
     # asyncio sends small packets at once (TCP_NODELAY) only where the protocol is named.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SEARCH_SCOPE = "search:query"
 #: What every token begins with, so that one is known wherever it turns up.
-TOKEN_MARK = "sandbox-token-"  # noqa: S105
+TOKEN_MARK = "sandbox-token-"  # noqa: S105 - a mark to be searched for
 _DAY = 86_400
 
 
@@ -29,7 +29,7 @@ class Client:
     """Who may ask for a token; without `may_search` every search with it is answered 403."""
 
     client_id: str = "sandbox"
-    client_secret: str = "sandbox-secret"  # noqa: S105
+    client_secret: str = "sandbox-secret"  # noqa: S105 - invented
     scopes: tuple[str, ...] = (SEARCH_SCOPE,)
     may_search: bool = True
 

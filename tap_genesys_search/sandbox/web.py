@@ -16,7 +16,7 @@ JSON_TYPE = b"application/json"
 HTML = b"<!DOCTYPE html><html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>\n"
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):  # noqa: N818 - an answer, not an error
     """An answer other than what was asked for."""
 
     content_type = JSON_TYPE
@@ -52,7 +52,7 @@ class OAuthError(Refusal):
         super().__init__(status, description)
         self._body = msgspec.json.encode({"error": error, "description": description})
 
-    def body(self, correlation: str) -> bytes:  # noqa: ARG002
+    def body(self, correlation: str) -> bytes:  # noqa: ARG002 - the shape of an answer
         """Give the error, as OAuth writes it."""
         return self._body
 
@@ -62,12 +62,12 @@ class ProxyPage(Refusal):
 
     content_type = b"text/html"
 
-    def body(self, correlation: str) -> bytes:  # noqa: ARG002
+    def body(self, correlation: str) -> bytes:  # noqa: ARG002 - the shape of an answer
         """HTML."""
         return HTML
 
 
-class Dropped(Exception):  # noqa: N818
+class Dropped(Exception):  # noqa: N818 - what happens to a connection, not an error
     """The connection closes without an answer."""
 
 

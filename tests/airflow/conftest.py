@@ -51,7 +51,7 @@ def airflow() -> Iterator[Path]:
     """Airflow with an empty database; its folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from airflow.utils.db import initdb  # noqa: PLC0415
+        from airflow.utils.db import initdb  # noqa: PLC0415 - the same
 
         initdb()
     yield _HOME
@@ -77,7 +77,7 @@ def mailbox() -> Iterator[Mailbox]:
 
 
 @pytest.fixture
-def plain(airflow: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mailbox: Mailbox) -> Field:  # noqa: ARG001
+def plain(airflow: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mailbox: Mailbox) -> Field:  # noqa: ARG001 - a fixture that must come first
     """Airflow with all that the DAGs need, though nothing is behind it."""
     from tests.airflow.field import Field  # noqa: PLC0415 - it imports Airflow
 

@@ -80,6 +80,6 @@ def clear(dag: DAG, run: DagRun, *tasks: tuple[str, int]) -> DagRun:
 
 
 def _scheduled(dag: DAG) -> object:
-    from airflow.serialization.serialized_objects import DagSerialization  # noqa: PLC0415
+    from airflow.serialization.serialized_objects import DagSerialization  # noqa: PLC0415 - Airflow reads its configuration when it is imported
 
     return DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))

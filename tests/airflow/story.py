@@ -60,7 +60,7 @@ class World:
         self._search = server.world.search
         server.world.search = self._watched  # type: ignore[method-assign]
 
-    def _watched(self, query: Query, **options: Any) -> Page:  # noqa: ANN401 - as they come
+    def _watched(self, query: Query, **options: Any) -> Page:
         self.searches.append((query.low, query.high))
         self.seen += (" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
         if self.kill_in and self.kill_in[0] < query.low < query.high <= self.kill_in[1]:
@@ -211,7 +211,7 @@ class Story:
     @property
     def state(self) -> dict[str, Any]:
         """What the sync goes on from."""
-        [(found,)] = self.meltano_database.query(f"SELECT completed_state FROM state WHERE state_id = '{STATE_ID}'")  # noqa: S608
+        [(found,)] = self.meltano_database.query(f"SELECT completed_state FROM state WHERE state_id = '{STATE_ID}'")
         return bookmark_of(json.loads(found)["singer_state"])
 
     @property
@@ -222,5 +222,5 @@ class Story:
 
     def fields_of(self, identity: str) -> object:
         """What the warehouse knows of a conversation."""
-        [(found,)] = self.database.query(f"SELECT fields FROM genesys_cloud.conversations WHERE id = '{identity}'")  # noqa: S608
+        [(found,)] = self.database.query(f"SELECT fields FROM genesys_cloud.conversations WHERE id = '{identity}'")
         return found

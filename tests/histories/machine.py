@@ -4,8 +4,6 @@ The reading, the bookmark, the run and the stream's own decisions are the real o
 (the order in which answers come is dice instead), and the SDK's loop (a page is written as one).
 """
 
-# ruff: noqa: SLF001 - the machine turns wheels that threads and the SDK turn elsewhere
-
 from __future__ import annotations
 
 import logging

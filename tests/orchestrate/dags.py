@@ -41,5 +41,5 @@ def connections(**more: Login) -> dict[str, Login]:
     }
 
 
-def config(**values: Any) -> Any:  # noqa: ANN401 - the DAGs' own class
+def config(**values: Any) -> Any:
     return configuration.Config.parse(json.dumps({"project": "/project", **values}), "the file a.json")

@@ -86,7 +86,7 @@ def test_a_moment_with_a_zone_is_the_same_moment() -> None:
 
 
 @pytest.mark.parametrize("text", ["soon", "", "2026-13-01", 5])
-def test_a_start_that_is_none(text: Any) -> None:  # noqa: ANN401 - as JSON may have it
+def test_a_start_that_is_none(text: Any) -> None:
     with pytest.raises(configuration.Failure, match="is no date-time"):
         backfill.windows(text, None, 1, not_after=["2026-01-01"])
 

@@ -47,7 +47,7 @@ class Pipe:
         """Write the project."""
         Meltano(self.folder, self.target, self.database, self.server, batch_size_rows=100)
 
-    def meltano(self, **more: Login) -> Any:  # noqa: ANN401 - the DAGs' own class
+    def meltano(self, **more: Login) -> Any:
         """Meltano as the DAGs call it, with further connections."""
         tap = {
             "base_url": self.server.base_url,
@@ -73,7 +73,7 @@ class Pipe:
         host = parse_qs(parts.query)["host"][0]
         return Login("postgres", host=host, login=parts.username, password=None, schema=parts.path[1:], port=None)
 
-    def fails(self, window: str, **more: Login) -> Any:  # noqa: ANN401 - the DAGs' own class
+    def fails(self, window: str, **more: Login) -> Any:
         """Load a window, which fails: how, in one line."""
         with pytest.raises(configuration.Failure) as caught:
             self.meltano(**more).window(window, start_date=BEGINNING)
@@ -115,7 +115,7 @@ def test_a_warehouse_that_goes_away_in_mid_run_and_comes_back(pipe: Pipe) -> Non
         server.send_signal(signal.SIGQUIT)
         server.wait(30)
 
-    def watched(query: Query, **options: Any) -> Page:  # noqa: ANN401 - as they come
+    def watched(query: Query, **options: Any) -> Page:
         asked.append(query.low)
         if len(asked) == 10:
             pipe.server.faults.merge({"outage": True})

@@ -178,7 +178,7 @@ def test_what_the_log_shows() -> None:
     assert report.read("\n") == ""
 
 
-def script(folder: Path, text: str) -> Any:  # noqa: ANN401 - the same
+def script(folder: Path, text: str) -> Any:
     """A Meltano of which only the start matters."""
     path = folder / "meltano"
     path.write_text(f"#!/bin/sh\n{text}\n")

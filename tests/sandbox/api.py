@@ -65,7 +65,7 @@ class Api:
         body = {"query": query, "type": "conversation", "size": size, "sort": sort, **more}
         return self.post(body if page is None else {**body, "page": page}, timeout=timeout)
 
-    def search(self, query: str = "*", **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    def search(self, query: str = "*", **options: Any) -> dict[str, Any]:
         """Search and expect a page."""
         answer = self.ask(query, **options)
         assert answer.status_code == 200, answer.text
@@ -77,7 +77,7 @@ class Api:
         query: str = "*",
         *,
         before_each: Callable[[], object] | None = None,
-        **options: Any,  # noqa: ANN401
+        **options: Any,
     ) -> Iterator[dict[str, Any]]:
         """Follow tokens to the end."""
         page = self.search(query, **options)
@@ -88,11 +88,11 @@ class Api:
             page = self.search(query, page=page["nextPage"], **options)
             yield page
 
-    def all_ids(self, query: str = "*", **options: Any) -> list[str]:  # noqa: ANN401
+    def all_ids(self, query: str = "*", **options: Any) -> list[str]:
         """The ids on all pages."""
         return [record["id"] for page in self.follow(query, **options) for record in page["results"]]
 
-    def admin(self, path: str, body: object = None) -> Any:  # noqa: ANN401
+    def admin(self, path: str, body: object = None) -> Any:
         """Use an admin route."""
         url = f"{self.base_url}/admin/{path}"
         answer = self.session.get(url, timeout=10) if body is None else self.session.post(url, json=body, timeout=10)

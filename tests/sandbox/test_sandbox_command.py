@@ -62,7 +62,7 @@ def test_every_field_has_an_option() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--host", "0.0.0.0"], "loopback"),  # noqa: S104
+        (["--host", "0.0.0.0"], "loopback"),  # noqa: S104 - it is refused
         (["--p-drop", "2"], "p_drop must be from 0 to 1"),
         (["--burst", "then"], "INSTANT=COUNT"),
         (["--start", "yesterday"], "start must be an instant such as 2026-10-01T00:00:00Z, not 'yesterday'"),

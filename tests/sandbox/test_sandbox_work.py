@@ -111,7 +111,7 @@ class Watched(list[Record]):
 
     copied = 0
 
-    def __getitem__(self, place: SupportsIndex | slice) -> Any:  # noqa: ANN401
+    def __getitem__(self, place: SupportsIndex | slice) -> Any:
         found = super().__getitem__(place)
         self.copied += len(found) if isinstance(found, list) else 0
         return found

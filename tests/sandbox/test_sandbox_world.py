@@ -32,7 +32,7 @@ class Clock:
         return self.at
 
 
-def make(clock: Clock | None = None, movement: Movement | None = None, **config: Any) -> World:  # noqa: ANN401
+def make(clock: Clock | None = None, movement: Movement | None = None, **config: Any) -> World:
     settings = {"conversations": 1_000, "start": START, "end": END, **config}
     return World(WorldConfig(**settings), movement or Movement(), clock or Clock())
 

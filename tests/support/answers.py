@@ -19,7 +19,7 @@ def body(record: str, rest: str = "") -> bytes:
     ).encode()
 
 
-def value(text: str) -> Any:  # noqa: ANN401 - any JSON
+def value(text: str) -> Any:
     """What a JSON value inside of a record becomes."""
     return parse(body(f'"any":{text}')).records[0]["any"]
 

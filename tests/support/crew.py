@@ -54,7 +54,7 @@ def workers(
 
 
 def threads(of: Workers) -> list[threading.Thread]:
-    return list(of._threads)  # noqa: SLF001 - that they end is the claim
+    return list(of._threads)
 
 
 def ids(pages: list[Page]) -> list[str]:

@@ -32,11 +32,11 @@ def clean(text: str) -> str:
 class Value:
     """A JSON value: how it is written, and what it becomes at a level of a record."""
 
-    def __init__(self, written: bytes, becomes: Any = None) -> None:  # noqa: ANN401 - whatever JSON holds
+    def __init__(self, written: bytes, becomes: Any = None) -> None:
         self.written = written
         self._becomes = becomes
 
-    def at(self, level: int) -> Any:  # noqa: ANN401, ARG002
+    def at(self, level: int) -> Any:
         """What it becomes."""
         return self._becomes
 
@@ -51,7 +51,7 @@ class Text(Value):
         super().__init__(b'"' + b"".join(parts) + b'"')
         self.raw: str = json.loads(self.written.decode(errors="replace"))
 
-    def at(self, level: int) -> str:  # noqa: ARG002
+    def at(self, level: int) -> str:
         """Clean."""
         return clean(self.raw)
 
@@ -59,7 +59,7 @@ class Text(Value):
 class Number(Value):
     """A number, of its digits."""
 
-    def at(self, level: int) -> Decimal | str:  # noqa: ARG002
+    def at(self, level: int) -> Decimal | str:
         """The same, or as text what PostgreSQL does not hold."""
         text = self.written.decode()
         try:
@@ -73,11 +73,11 @@ class Number(Value):
 class Container(Value):
     """A list or an object: deeper than the limit it is a text."""
 
-    def at(self, level: int) -> Any:  # noqa: ANN401
+    def at(self, level: int) -> Any:
         """What is in it, or the text."""
         return self.inside(level + 1) if level <= MAX_DEPTH else self.written.decode(errors="replace")
 
-    def inside(self, level: int) -> Any:  # noqa: ANN401
+    def inside(self, level: int) -> Any:
         """What is in it."""
         raise NotImplementedError
 
@@ -116,7 +116,7 @@ class Nested(Container):
         self._levels, self._item, self._objects = levels, item, objects
         self._sizes = len(opening), len(closing)
 
-    def inside(self, level: int) -> Any:  # noqa: ANN401
+    def inside(self, level: int) -> Any:
         """Down to the limit."""
         kept = min(self._levels, MAX_DEPTH + 2 - level)
         opening, closing = (size * kept for size in self._sizes)
@@ -197,7 +197,7 @@ NUMBERS = (
         ]
     )
 ).map(lambda text: Number(text.encode()))
-PLAIN = st.sampled_from([Value(b"null"), Value(b"true", True), Value(b"false", False)])  # noqa: FBT003
+PLAIN = st.sampled_from([Value(b"null"), Value(b"true", True), Value(b"false", False)])
 KEYS = TEXTS | st.sampled_from(["", "a", r"a\u0000", "id", "status", "channelType", "durationSeconds", "_rescued"]).map(
     lambda key: Text([key.encode()])
 )

@@ -342,7 +342,7 @@ class Database:
     def table(self) -> dict[str, str]:
         """The timestamps of the conversations by id."""
         stamp = """to_char("timestamp", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
-        return dict(self.query(f"SELECT id, {stamp} FROM genesys_cloud.conversations"))  # noqa: S608
+        return dict(self.query(f"SELECT id, {stamp} FROM genesys_cloud.conversations"))
 
 
 def load(

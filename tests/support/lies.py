@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 
-def broken(says: str, **lie: Any) -> Lie:  # noqa: ANN401
+def broken(says: str, **lie: Any) -> Lie:
     """A lie that has to be noticed."""
     return Lie(CONTRACT, says, **lie)
 
@@ -32,7 +32,7 @@ def more(page: Document, token: object, **changes: object) -> Document:
     return {**page, **changes, "nextPage": token}
 
 
-def body(document: object, **lie: Any) -> Lie:  # noqa: ANN401
+def body(document: object, **lie: Any) -> Lie:
     """A document instead of a page, with 200."""
     return broken("without a list of results", answers=lambda *_: document, **lie)
 
@@ -76,7 +76,7 @@ def is_crowd(asked: Asked) -> bool:
     return asked.high - asked.low == 1
 
 
-def told(stamp: Callable[[str], object], code: int = FINE, says: str = "", **lie: Any) -> Lie:  # noqa: ANN401
+def told(stamp: Callable[[str], object], code: int = FINE, says: str = "", **lie: Any) -> Lie:
     """An API whose timestamps are right and look different."""
 
     def answers(_: Asked, page: Document) -> Document:

@@ -52,7 +52,7 @@ class LoginHost:
 @contextmanager
 def login(
     host: LoginHost | None = None,
-    **settings: Any,  # noqa: ANN401
+    **settings: Any,
 ) -> Iterator[tuple[GenesysAuth, LoginHost, Server, FakeClock]]:
     host = host or LoginHost()
     clock = settings.pop("clock", None) or FakeClock()

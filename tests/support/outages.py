@@ -14,7 +14,7 @@ def outage_after(number: int, server: SandboxServer, monkeypatch: pytest.MonkeyP
     """Let an outage begin while the search of this number is answered; return what was asked for, as it comes."""
     search, asked = server.world.search, list[Any]()
 
-    def fail_later(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def fail_later(*args: Any, **kwargs: Any) -> Any:
         asked.append(args)
         if len(asked) == number:
             server.faults.merge({"outage": True})

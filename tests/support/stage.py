@@ -84,7 +84,7 @@ class Stage:
 
 
 @contextmanager
-def stage(platform: Platform | None = None, **settings: Any) -> Iterator[Stage]:  # noqa: ANN401 - those of SearchClient
+def stage(platform: Platform | None = None, **settings: Any) -> Iterator[Stage]:
     platform = platform or Platform()
     clock = FakeClock()
     budget = RateBudget(60_000, clock)
@@ -93,7 +93,7 @@ def stage(platform: Platform | None = None, **settings: Any) -> Iterator[Stage]:
         client = SearchClient(auth, server.url, budget=budget, clock=clock, rng=Random(1), **settings)
         try:
             yield Stage(client, platform, server, clock, budget, auth)
-            assert budget._in_flight == 0  # noqa: SLF001 - every slot is given back
+            assert budget._in_flight == 0
         finally:
             client.close()
             auth.close()

@@ -85,7 +85,7 @@ class Valkey:
     def stop(self) -> None:
         """End it at once, as a machine that fails does."""
         self.client.close()
-        process = self._server._process  # noqa: SLF001 - it leaves these open
+        process = self._server._process
         if process is not None:
             process.kill()
             process.communicate()
