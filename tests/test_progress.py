@@ -227,8 +227,8 @@ def test_an_answer_that_takes_long_is_told_at_once_and_once(
                 passed.wait(0.05)
             passed.wait(0.05)
         told.log.finished(0, NOON, complete=False)
-    slow_ones = [text for text in caplog.messages if text.startswith("No answer for ")]
-    assert slow_ones == ["No answer for 6 s; it is waited for, up to request_timeout_seconds"] * 2
+    slow_ones = [text for text in caplog.messages if text.startswith("No answer from ")]
+    assert slow_ones == ["No answer from the platform for 6 s; it is waited for, up to request_timeout_seconds"] * 2
 
 
 def test_a_line_every_half_minute(
