@@ -300,7 +300,9 @@ class ProgressLog:
         """Say that an answer takes long, once until answers come in time again."""
         seconds = self._unanswered(self._clock.monotonic())
         if seconds > _SLOW and not self._is_slow:
-            self._logger.info("No answer from the platform for %.0f s; it is waited for, up to request_timeout_seconds", seconds)
+            self._logger.info(
+                "No answer from the platform for %.0f s; it is waited for, up to request_timeout_seconds", seconds
+            )
         self._is_slow = seconds > _SLOW
 
     def _allow(self) -> None:
