@@ -9,7 +9,7 @@ import signal
 def main() -> None:
     """Run the tap; half of a short run is the import of the SDK."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until the tap has its own handler a Ctrl-C ends it as a SIGTERM does: there is nothing to tell yet.
+        # From here until the tap has its own handler a Ctrl-C ends it as a SIGTERM does: there is nothing to tell yet.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # What an import makes stays: looking through it for rubbish, then and at each later collection, finds none.
     gc.disable()

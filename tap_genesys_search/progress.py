@@ -298,7 +298,9 @@ class ProgressLog:
 
     def _tell_if_slow(self) -> None:
         """Say that an answer takes long, once until answers come in time again."""
-        seconds = self._unanswered(self._clock.monotonic())
+        # Who pauses before asking again, or waits for the limit, has said so.
+        pauses = bool(self._pauses) or self._budget.waiting() > 0
+        seconds = 0.0 if pauses else self._unanswered(self._clock.monotonic())
         if seconds > _SLOW and not self._is_slow:
             self._logger.info(
                 "No answer from the platform for %.0f s; it is waited for, up to request_timeout_seconds", seconds

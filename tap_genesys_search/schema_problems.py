@@ -7,9 +7,10 @@ from copy import deepcopy
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from fsspec import get_filesystem_class
+from fsspec.utils import get_protocol
 from singer_sdk import Tap
 from singer_sdk.plugin_base import JSONSchemaValidator
-from upath import UPath
 
 from tap_genesys_search.errors import ConfigurationError, redacted
 
@@ -89,11 +90,12 @@ def _of_batches(batch: Mapping[str, Any]) -> Iterator[str]:
     if not root:
         yield "batch_config.storage.root must be a text, such as file:///var/batches"
         return
+    scheme = get_protocol(root)
     try:
-        # What asks no one yet, but knows which package a bucket needs.
-        UPath(root).fs  # noqa: B018 - looked up for its error
-    except (ImportError, ValueError, TypeError) as error:
-        scheme = redacted(root.partition("://")[0])[:_LONGEST_NAME]
+        # Nothing is opened yet, but it knows which package a bucket needs.
+        get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        scheme = redacted(scheme)[:_LONGEST_NAME]
         reason = "needs a package" if isinstance(error, ImportError) else "is none that is known"
         yield f"batch_config.storage.root begins with {scheme}, which {reason}: install it, or name another"
 

@@ -14,6 +14,7 @@ from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
+from tap_genesys_search.bookmark import Stored
 from tap_genesys_search.configuration import ENVIRONMENT, name_of, read_environment, read_file, read_json
 from tap_genesys_search.errors import ConfigurationError, GenesysSearchError, StateError
 from tap_genesys_search.reporting import one_line_errors
@@ -23,6 +24,8 @@ from tap_genesys_search.streams import ConversationsStream
 from tap_genesys_search.writer import PageWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from singer_sdk import Stream
 
 _NO_STATE = "the state is none: it must be an object with bookmarks by stream; repair it, or start without one"
@@ -99,9 +102,8 @@ class TapGenesysSearch(Tap):
             schema = error.schema
         if validate_config:
             Settings.from_config(self.config)
-        found = overlooked(self.config) if schema is None else problems(self.config, schema)
-        if (validate_config and found) or schema is not None:
-            raise ConfigurationError("; ".join(found), fix=ConfigurationError.cure)
+        if validate_config or schema is not None:
+            _check_settings_of_sdk(self.config, schema)
         if isinstance(self.message_writer, PageWriter):
             self.message_writer.defer_signals(self._handle_termination)
         else:
@@ -129,13 +131,15 @@ class TapGenesysSearch(Tap):
         """Take the stored state.
 
         Raises:
-            StateError: It has not the shape of a state.
+            StateError: It has not the shape of a state, or something else stands where a timestamp belongs.
         """
         document: object = state
         # One that is wrapped in something else would pass for that of a first run.
         bookmarks = document.get("bookmarks", None if document else {}) if isinstance(document, dict) else None
         if not isinstance(bookmarks, dict) or not all(map(_is_entry, bookmarks.values())):
             raise StateError(_NO_STATE)
+        # The SDK's own look at a bookmark would be a traceback.
+        Stored.from_state(bookmarks.get(ConversationsStream.name, {}))
         super().load_state(state)
 
     @classmethod
@@ -176,12 +180,22 @@ class TapGenesysSearch(Tap):
         )
 
 
+def _check_settings_of_sdk(config: Mapping[str, Any], schema: dict[str, Any] | None) -> None:
+    """Say what does not fit the schema, or if all does (None), what the SDK stumbles over all the same."""
+    if found := overlooked(config) if schema is None else problems(config, schema):
+        raise ConfigurationError("; ".join(found), fix=ConfigurationError.cure)
+
+
 def _is_entry(entry: object) -> bool:
     """Whether the SDK can read it as one stream's."""
     if not isinstance(entry, dict):
         return False
     markers, partitions = entry.get("progress_markers", {}), entry.get("partitions", [])
-    return isinstance(markers, dict) and isinstance(partitions, list) and all(map(_is_entry, partitions))
+    return (
+        isinstance(markers, dict)
+        and isinstance(partitions, list)
+        and all(_is_entry(each) and isinstance(each.get("context"), dict) for each in partitions)
+    )
 
 
 def _catalog(document: object) -> Catalog:

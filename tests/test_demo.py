@@ -17,12 +17,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import psutil  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner
 
 from tap_genesys_search import demo
 from tap_genesys_search.demo import Difference, compare, demo_command, picture
+from tap_genesys_search.demo_processes import alone, ending_on_signals, signals_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,29 @@ def test_a_table_that_is_broken() -> None:
 @pytest.mark.parametrize("rows", [{**TRUTH, "c": TRUTH["a"]}, {**TRUTH, "d": TRUTH["a"]}, {"a": TRUTH["a"]}, {}])
 def test_one_wrong_row_is_enough(rows: dict[str, str]) -> None:
     assert compare(TRUTH, rows)
+
+
+def test_one_demo_at_a_time(tmp_path: Path) -> None:
+    with (
+        alone(tmp_path),
+        pytest.raises(click.ClickException, match="Another demo runs in this clone"),
+        alone(tmp_path),
+    ):
+        pytest.fail("two at once")
+    with alone(tmp_path):
+        pass
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """As nohup has it, so that the demo outlives its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_on_signals(), signals_held() as came:
+            signal.raise_signal(signal.SIGHUP)
+            assert list(came) == []
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_picture() -> None:

@@ -36,6 +36,7 @@ LAYERS = (
         "shared_budget",
         "shared_tokens",
         "progress_bar",
+        "demo_processes",
     },
     {"pagination"},
     {"reading", "paginator", "auth", "progress", "workers", "audit_rows"},

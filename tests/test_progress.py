@@ -231,6 +231,20 @@ def test_an_answer_that_takes_long_is_told_at_once_and_once(
     assert slow_ones == ["No answer from the platform for 6 s; it is waited for, up to request_timeout_seconds"] * 2
 
 
+def test_a_pause_is_no_answer_that_takes_long(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    """It has been told, with its reason."""
+
+    def sleep(_: float) -> None:
+        told.clock.now += 6
+        told.log._tell_if_slow()
+
+    with caplog.at_level(logging.INFO), told.stats.answer_due(told.clock.monotonic()):
+        told.log.watched(sleep)(14)
+        assert caplog.messages == []
+        told.log._tell_if_slow()
+    assert [text[:24] for text in caplog.messages] == ["No answer from the platf"]
+
+
 def test_a_line_every_half_minute(
     told: Told, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,14 @@ def test_a_catalog_that_is_none_is_said_in_one_line(tap: Tap, catalog: object) -
     assert (failure["exit_code"], "Traceback" in run.stderr) == (78, False)
 
 
+def test_discovery_needs_no_settings_that_are_right(tap: Tap) -> None:
+    """Meltano asks for it first; what is wrong with the settings is said by the run."""
+    for wrong in ({"batch_config": "x"}, {"batch_config": {"encoding": "x", "storage": {"root": 5}}}):
+        run = tap({"client_id": CLIENT, "client_secret": SECRET, **wrong}, "--discover")
+        assert (run.code, "Traceback" in run.stderr) == (0, False)
+        assert json.loads(run.stdout)["streams"][0]["tap_stream_id"] == "conversations"
+
+
 @pytest.mark.parametrize("name", ["conversations", "talks"])
 def test_a_catalog_that_selects_nothing_does_not_look_like_a_run_without_news(tap: Tap, name: str) -> None:
     metadata = [{"breadcrumb": [], "metadata": {"selected": name != "conversations"}}]

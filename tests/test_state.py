@@ -114,7 +114,19 @@ def test_a_lookback_to_before_the_year_1_is_one_to_the_beginning(
     assert run.table == truth(server)
 
 
-@pytest.mark.parametrize("part", [{"partitions": "x"}, {"partitions": [7]}, {"progress_markers": "x"}])
+@pytest.mark.parametrize("value", ["abc", 5, True, "10000-01-01", "2026-11-24T00:00:00+99:00"])
+def test_a_bookmark_that_is_none_is_named_with_a_start_date_too(tap: Tap, server: SandboxServer, value: object) -> None:
+    """The SDK compares the two, and before anything is read."""
+    state: State = {"bookmarks": {"conversations": {"replication_key": "timestamp", "replication_key_value": value}}}
+    run = tap(config_for(server, start_date="2026-10-01"), state=state)
+    (line,) = run.critical
+    assert run.code == 78
+    assert "the state's replication_key_value is " in line
+
+
+@pytest.mark.parametrize(
+    "part", [{"partitions": "x"}, {"partitions": [7]}, {"partitions": [{"a": 1}]}, {"progress_markers": "x"}]
+)
 def test_a_part_of_a_state_that_the_sdk_cannot_read_is_named_as_one_that_is_none(
     tap: Tap, server: SandboxServer, part: dict[str, object]
 ) -> None:

@@ -100,6 +100,19 @@ def test_batches_do_not_hold_what_should_not_leave(tap: Tap, settings: dict[str,
     assert not (tap.folder / "batches").exists()
 
 
+def test_batches_of_a_catalog_that_an_earlier_version_wrote(tap: Tap) -> None:
+    """Another description, or a column that there was not yet, takes nothing away."""
+    catalog = selected(json.loads(tap(None, "--discover").stdout))
+    properties = catalog["streams"][0]["schema"]["properties"]
+    properties["type"]["description"] = "As it was once."
+    del properties["conversationId"]
+    batches = {"encoding": {"format": "jsonl"}, "storage": {"root": (tap.folder / "batches").as_uri()}}
+    with SandboxServer(world(100)) as server:
+        run = tap(config_for(server, batch_config=batches), catalog=catalog)
+    assert run.code == 0
+    assert "BATCH" in {message["type"] for message in run.messages}
+
+
 def test_flattening_makes_columns_of_what_the_schema_names(tap: Tap, clock: ManualClock) -> None:
     with SandboxServer(world(300), clock=clock) as server:
         run = tap(config_for(server, flattening_enabled=True, flattening_max_depth=1), now=clock.now)

@@ -58,6 +58,8 @@ class WorldConfig:
         """Refuse what cannot be."""
         for name in ("tie_share", "missing_ids", "missing_plain_ids"):
             check_range(name, getattr(self, name), 0, 1)
+        # No record lacks both.
+        check_range("missing_ids and missing_plain_ids", self.missing_ids + self.missing_plain_ids, 0, 1)
         check_range("conversations", self.conversations, 0, MOST)
         check_range("days", self.days, 0, _MOST_DAYS)
         check_range("record_bytes", self.record_bytes, 0, _MOST_BYTES)

@@ -165,7 +165,7 @@ class ConversationsStream(GenesysStream[SeekCursor]):
         Raises:
             ConfigurationError: The records should not leave as they came; in the SDK's batches they do.
         """
-        if not self._is_plain:
+        if not self._is_whole:
             message = (
                 "batch_config does not go together with stream_maps, flattening or deselected properties: batches hold"
                 " the records as they came; leave it out"
@@ -195,7 +195,12 @@ class ConversationsStream(GenesysStream[SeekCursor]):
 
     @cached_property
     def _is_plain(self) -> bool:
-        """Whether records leave as they came: no map, no flattening, nothing deselected."""
+        """Whether records leave as they came."""
+        return self._is_whole and self.effective_schema == self.schema
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether there is no map, no flattening, and nothing deselected."""
         maps = self.stream_maps
         return (
             len(maps) == 1
@@ -203,7 +208,6 @@ class ConversationsStream(GenesysStream[SeekCursor]):
             and not maps[0].flattening_enabled
             and maps[0].stream_alias == self.name
             and all(self.mask.values())
-            and self.effective_schema == self.schema
         )
 
     @override

@@ -79,6 +79,27 @@ def test_what_is_read_is_not_replaced_by_the_findings(audit: Auditor, which: str
     assert named.read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("script", "out"),
+    [
+        ('exec "$@" < "$D/rows.csv"', "rows.csv"),
+        ('exec "$@" "$D/out.csv.part"', "out.csv"),
+        ('exec "$@" > "$D/report"', "report"),
+        ('exec "$@"', "loop"),
+    ],
+    ids=["standard input", "its part", "the report", "a loop of links"],
+)
+def test_nor_is_what_is_read_under_another_name(audit: Auditor, script: str, out: str) -> None:
+    for name in ("rows.csv", "out.csv.part"):
+        (audit.folder / name).write_text("a,2026-10-03\n")
+    (audit.folder / "loop").symlink_to(audit.folder / "loop")
+    done = audit.apart("", "--out", str(audit.folder / out), script=f'D="{audit.folder}"; {script}')
+    assert done.code == 1
+    (line,) = done.stderr.splitlines()
+    assert "would replace" in line or "its links lead nowhere" in line
+    assert (audit.folder / "rows.csv").read_text() == (audit.folder / "out.csv.part").read_text() == "a,2026-10-03\n"
+
+
 def test_a_link_and_a_pipe_stay_what_they_are(audit: Auditor) -> None:
     """A device, too: --out /dev/null is no reason to replace it."""
     link, real, pipe = (audit.folder / name for name in ("link.csv", "out.csv", "pipe"))
