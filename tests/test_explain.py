@@ -20,7 +20,7 @@ from tap_genesys_search.errors import ConfigurationError, ContractError, StateEr
 from tap_genesys_search.explain import Found, explain, look_up, read_state
 from tap_genesys_search.records import Answer
 from tap_genesys_search.sandbox import Faults, SandboxServer, WorldConfig
-from tap_genesys_search.sandbox.query import read
+from tap_genesys_search.sandbox.lucene import parse
 from tap_genesys_search.sandbox.records import Record
 from tap_genesys_search.settings import Settings
 from tests.support.helpers import CLIENT, SECRET, Tap, config_for, environment, truth
@@ -184,10 +184,9 @@ def test_no_id_means_anything_to_lucene(identity: str) -> None:
     asked, ask = answering(([], False), ([], False))
     look_up(ask, "*", identity)
     for text, name in zip(asked, ("conversationId", "id"), strict=True):
-        chosen = read(text).chosen
-        assert chosen is not None
-        assert chosen.holds(record({name: identity}))
-        assert not chosen.holds(record({name: f"{identity}x", "fields": {"x": identity}}))
+        chosen = parse(text)
+        assert chosen.holds_for(record({name: identity}))
+        assert not chosen.holds_for(record({name: f"{identity}x", "fields": {"x": identity}}))
 
 
 def test_half_a_character_is_no_id() -> None:

@@ -80,7 +80,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Leaf(_OnDocument):
-    """A test of one field, or of any, as `text` wrote it."""
+    """A test of one field, or of any, as `text` wrote it; `value` is what it must equal, whatever the case."""
 
     field: str | None
     text: str
@@ -88,6 +88,7 @@ class Leaf(_OnDocument):
     is_everything: bool = False
     is_existence: bool = False
     span: Span | None = None
+    value: str | None = None
 
     def holds(self, fields: Document) -> bool:
         """Whether the field's value passes; a field that is not there never does."""
@@ -247,7 +248,8 @@ class _Reader:
         if isinstance(node, tree.Word) and re.search(r"(?<!\\)[*?]", node.value):
             return Leaf(name, text, _wildcard(node.value))
         if isinstance(node, tree.Word | tree.Phrase):
-            return Leaf(name, text, _equals(name, plain(node.value)))
+            value = plain(node.value)
+            return Leaf(name, text, _equals(name, value), value=value)
         raise self._error(node, f"{type(node).__name__.lower()} searches are not supported")
 
     def _span(self, node: tree.Range) -> Span:

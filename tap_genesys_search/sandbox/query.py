@@ -114,7 +114,13 @@ def _general(text: str) -> Query:
 
 
 def _lift(query: Query, clause: Condition) -> Query | None:
-    if not isinstance(clause, Leaf) or clause.span is None:
+    if not isinstance(clause, Leaf):
+        return None
+    value = clause.value
+    # Ids are written small: one that is asked for so need not be looked for among all.
+    if clause.field == ID_FIELD and query.ids is None and value is not None and value == value.casefold():
+        return replace(query, ids=IdSpan(value, value))
+    if clause.span is None:
         return None
     if clause.field == TIME_FIELD:
         low, high = time_bounds(clause.span.with_low, clause.span.low, clause.span.high, clause.span.with_high)

@@ -71,6 +71,7 @@ MOVING = Movement(move_every_search=1, arrive_every_search=1)
         ("status:completed AND $", ("timestamp", "asc")),
         ("(agentName:agent-00*) AND $", ("timestamp", "asc")),
         ("$ AND conversationId:{conv-4 TO *]", ("conversationId", "asc")),
+        ('conversationId:"conv-4" AND (status:completed)', ("timestamp", "desc")),
         ("(status:completed) AND $ AND conversationId:{conv-4 TO *]", ("conversationId", "desc")),
     ],
 )
