@@ -148,7 +148,9 @@ def surroundings(folder: Path) -> dict[str, str]:
 @contextmanager
 def started(folder: Path, *options: str, before: str = "pass", **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Start the demo; what it leaves behind would lie in the folder, or run in it."""
-    code = f"from tap_genesys_search import demo; {before}; demo.demo_command()"
+    # Whoever runs the tests may ignore it, as nohup does.
+    heard = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+    code = f"{heard}; from tap_genesys_search import demo; {before}; demo.demo_command()"
     with subprocess.Popen(
         [sys.executable, "-c", code, *options],
         env={**surroundings(folder), **variables},
