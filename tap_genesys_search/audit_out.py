@@ -48,12 +48,12 @@ class Out:
             message = "the name of the file of --out is empty"
             raise ConfigurationError(message)
         # A link stays one, and what is no file is not replaced by one.
+        self._is_file = path.is_file() or not path.exists()
         try:
-            self._target = path if path.exists() and not path.is_file() else path.resolve()
+            self._target = path.resolve() if self._is_file else path
         except (OSError, RuntimeError) as error:
             message = f"the file {path} cannot be written: its links lead nowhere"
             raise ConfigurationError(message) from error
-        self._is_file = self._target is not path
         self._part = self._target.with_name(f"{self._target.name}.part") if self._is_file else path
 
     def refuse(self, inputs: Iterable[str]) -> None:
