@@ -173,7 +173,8 @@ FAULTS = {
     "dropped": Faults(p_drop=0.1, token_faults=True),
     "half bodies": Faults(p_half_body=0.1, token_faults=True),
     "hanging": Faults(p_hang=0.05),
-    "short tokens": Faults(token_ttl_seconds=0.05),
+    # They outlive a stall of this machine, and not the run.
+    "short tokens": Faults(token_ttl_seconds=0.15, latency_ms=50),
     "empty pages": Faults(p_empty_with_token=0.2),
     "time-outs": Faults(timeout_above_seconds=3 * HOUR),
 }
