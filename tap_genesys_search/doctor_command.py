@@ -11,8 +11,8 @@ import click
 from tap_genesys_search.configuration import config_option, read_config
 from tap_genesys_search.doctor import NAMES, Doctor, Finding
 from tap_genesys_search.errors import ConfigurationError
-from tap_genesys_search.schema_problems import check_settings_of_sdk
-from tap_genesys_search.settings import Settings
+from tap_genesys_search.schema_problems import check_settings_of_sdk, mended
+from tap_genesys_search.settings import Settings, schema_of_sdk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def doctor_command(*, sources: tuple[str, ...], as_json: bool) -> None:
     try:
         config = read_config(sources)
         settings = Settings.from_config(config)
-        check_settings_of_sdk(config)
+        check_settings_of_sdk(config, mended(schema_of_sdk()))
     except ConfigurationError as error:
         rest = (Finding(name, ok=None, says="not checked: the settings come first") for name in NAMES[1:])
         findings = [Finding.of(NAMES[0], error), *rest]

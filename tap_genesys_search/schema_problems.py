@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fsspec import get_filesystem_class
 from fsspec.utils import get_protocol
-from singer_sdk import Tap
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_genesys_search.errors import ConfigurationError, redacted
@@ -46,16 +45,17 @@ def problems(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
     return [*dict.fromkeys(text for error in found for text in _described(error))]
 
 
-def check_settings_of_sdk(config: Mapping[str, Any]) -> None:
-    """Check the SDK's settings as the tap does; the tap's own are not looked at.
+def check_settings_of_sdk(config: Mapping[str, Any], schema: dict[str, Any] | None) -> None:
+    """Check the settings that are the SDK's.
+
+    Args:
+        config: The configuration.
+        schema: What it has to fit; None: it does, as the SDK has found.
 
     Raises:
         ConfigurationError: Something is wrong; its one line names all of it, and shows no value.
     """
-    schema: dict[str, Any] = {"properties": {}}
-    Tap.append_builtin_config(schema)
-    schema["properties"] = mended(schema["properties"])
-    if found := problems(config, schema) or overlooked(config):
+    if found := (schema and problems(config, schema)) or overlooked(config):
         raise ConfigurationError("; ".join(found), fix=ConfigurationError.cure)
 
 

@@ -263,11 +263,16 @@ class Settings:
         return cls(base_url=base_url, token_url=tokens, auth_method=method, start=start, end=end, **values)
 
 
+def schema_of_sdk() -> dict[str, Any]:
+    """Return the JSON schema of the SDK's own settings, as the SDK has it."""
+    schema: dict[str, Any] = {"properties": {}}
+    Tap.append_builtin_config(schema)
+    return schema
+
+
 def _warn_of_unknown(config: Mapping[str, object]) -> None:
-    builtin: dict[str, Any] = {"properties": {}}
-    Tap.append_builtin_config(builtin)
     # The last of them the SDK obeys, too, though it does not list it.
-    known = [*OWN, *builtin["properties"], "emit_activate_version_messages"]
+    known = [*OWN, *schema_of_sdk()["properties"], "emit_activate_version_messages"]
     for name in config:
         if name not in known:
             close = get_close_matches(name, known, n=1)

@@ -18,14 +18,12 @@ from tap_genesys_search.bookmark import Stored
 from tap_genesys_search.configuration import ENVIRONMENT, name_of, read_environment, read_file, read_json
 from tap_genesys_search.errors import ConfigurationError, GenesysSearchError, StateError
 from tap_genesys_search.reporting import one_line_errors
-from tap_genesys_search.schema_problems import mended, overlooked, problems
+from tap_genesys_search.schema_problems import check_settings_of_sdk, mended
 from tap_genesys_search.settings import CONFIG_JSONSCHEMA, Settings
 from tap_genesys_search.streams import ConversationsStream
 from tap_genesys_search.writer import PageWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from singer_sdk import Stream
 
 _NO_STATE = "the state is none: it must be an object with bookmarks by stream; repair it, or start without one"
@@ -103,7 +101,7 @@ class TapGenesysSearch(Tap):
         if validate_config:
             Settings.from_config(self.config)
         if validate_config or schema is not None:
-            _check_settings_of_sdk(self.config, schema)
+            check_settings_of_sdk(self.config, schema)
         if isinstance(self.message_writer, PageWriter):
             self.message_writer.defer_signals(self._handle_termination)
         else:
@@ -178,12 +176,6 @@ class TapGenesysSearch(Tap):
             help=command.help,
             logger=cls.logger,
         )
-
-
-def _check_settings_of_sdk(config: Mapping[str, Any], schema: dict[str, Any] | None) -> None:
-    """Say what does not fit the schema, or if all does (None), what the SDK stumbles over all the same."""
-    if found := overlooked(config) if schema is None else problems(config, schema):
-        raise ConfigurationError("; ".join(found), fix=ConfigurationError.cure)
 
 
 def _is_entry(entry: object) -> bool:
