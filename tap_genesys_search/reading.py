@@ -82,6 +82,7 @@ class Reading:
         self._workers = workers
         self._fix_end = fix_end
         self._limit = limit
+        self._few = False
         self._eager = eager
         self._buffer_bytes = buffer_bytes
         self._buffered = 0
@@ -160,9 +161,9 @@ class Reading:
         gap.taken = True
         self.progress.slices += 1
         width = self._slice_width()
-        if width is None or gap.end - gap.start <= width * 1.5:
+        middle = timestamps.END if width is None else self.axis.nameable(gap.start + width)
+        if width is None or gap.end - gap.start <= width * 1.5 or middle >= gap.end:
             return
-        middle = gap.start + width
         rest = SeekCursor(middle, gap.end, self.axis, self._page_size, width=gap.cursor.width)
         self._slices.insert(index + 1, Slice(rest, middle, gap.end))
         gap.cursor = replace(gap.cursor, end=middle)
@@ -180,8 +181,7 @@ class Reading:
 
     def _needs_edge(self, gap: Slice) -> bool:
         """Tell whether the gap is open to the past, so that no width fits it until its oldest record is known."""
-        few = self._limit is not None and self._limit <= 2 * self._slice_records
-        return gap.end >= timestamps.END and not few and self._slice_width() is not None
+        return gap.end >= timestamps.END and not self._few and self._slice_width() is not None
 
     def _edge_question(self, gap: Slice) -> Question:
         low, high = self.axis.span(gap.start, gap.end)
@@ -208,6 +208,8 @@ class Reading:
         batch, piece.cursor = cursor.advance(answer)
         self._drop_timeless(batch)
         self._pace.follow(ticket.question, answer)
+        # Behind an empty slice the records may have come to their end, whatever the total says.
+        self._few = self._few and (answer.more or bool(answer.records))
         size = answer.size if len(batch) else 0
         last = batch.last
         place = cursor.at if last is None else self.axis.place(last)
@@ -257,6 +259,8 @@ class Reading:
         self._begun = True
         whole = cursor.width is None
         self.progress.total = answer.total if whole else None
+        # Where the limit is met first, the oldest record need not be known.
+        self._few = self._limit is not None and self._limit <= min(2 * self._slice_records, self.progress.total or 0)
         end = self._fix_end(answer)
         if end is not None:
             stamps = [None if s is None else timestamps.parse(s) for s in answer.stamps]

@@ -107,6 +107,14 @@ def test_as_many_as_asked_for_are_the_newest(clock: ManualClock) -> None:
         assert server.stats["searches"] == 0
 
 
+def test_fewer_may_match_than_are_asked_for(clock: ManualClock) -> None:
+    """All of them come, and the emptiness before the oldest is not searched bit by bit."""
+    with SandboxServer(day(), clock=clock) as server, client_of(server, clock, concurrency=4) as client:
+        assert dict(pairs(client.stream_conversations(max_results=2_000))) == truth(server)
+        # Eight pages; the oldest, and what lies beyond it; a last look; three may be of a slice that is hardly full.
+        assert server.stats["searches"] <= 8 + 2 + 1 + 3
+
+
 def test_start_and_end_are_instants_in_any_form(clock: ManualClock) -> None:
     low, high = "2026-10-05T06:00:00.000Z", "2026-10-05T09:00:00.000Z"
     with SandboxServer(day(), clock=clock) as server, client_of(server, clock) as client:

@@ -41,6 +41,20 @@ class TestOpenRanges:
             edges += [ticket for ticket in driver.round() if ticket.edge]
         assert edges == []
 
+    @pytest.mark.parametrize("error", [-1.0, 0.0, 1.0, 1000.0])
+    @pytest.mark.parametrize("step", [1000, 10**10, 10**12], ids=["seconds apart", "months apart", "decades apart"])
+    @pytest.mark.parametrize("workers", [2, 8])
+    def test_fewer_than_a_limit_end_as_soon(self, workers: int, step: int, error: float) -> None:
+        """Slices that widen over the emptiness before the oldest neither go on and on, nor leave the calendar."""
+        index = spread(60, step)
+        index.total_error = error
+        driver = reading(index, timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, workers=workers, limit=100)
+        driver.finish()
+        driver.complete()
+        # Alone it takes 7; the oldest is one more, and so is what lies beyond it.
+        told = index.searches if 60 * (1 + error) < 100 else index.searches - workers
+        assert told <= 7 + 2
+
     def test_not_for_one_worker(self) -> None:
         driver = reading(spread(200), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, workers=1)
         while not driver.reading.done:

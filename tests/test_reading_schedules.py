@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 @given(
     seed=st.integers(0, 2**32),
     count=st.sampled_from([0, 1, 5, 50, 300]),
-    width=st.sampled_from([1, 10, 1000, 100_000]),
+    width=st.sampled_from([1, 10, 1000, 100_000, 10**12]),
     workers=st.integers(1, 8),
     page_size=st.sampled_from([1, 7, 50, 200]),
     slice_records=st.sampled_from([5, 10, 100, 400]),
     max_age=st.sampled_from([6.0, 20.0, 1000.0]),
     bound=st.sampled_from([0, 3000, 30_000, BUFFER_BYTES]),
+    limit=st.sampled_from([None, 1, 100, 800]),
 )
 def test_any_index_by_any_schedule_comes_once_and_in_order(
     axis: Axis,
@@ -42,6 +43,7 @@ def test_any_index_by_any_schedule_comes_once_and_in_order(
     slice_records: int,
     max_age: float,
     bound: int,
+    limit: int | None,
 ) -> None:
     """G4, and that it ends."""
     rng = random.Random(seed)
@@ -51,6 +53,7 @@ def test_any_index_by_any_schedule_comes_once_and_in_order(
         {f"c{number:05d}": NOON + rng.randrange(width) for number in range(count)},
         id_ranges=ids,
         stable_ties=not ids,
+        total_error=rng.choice([-1.0, 0.0, 0.03, 1.0]),
     )
     driver = reading(
         index,
@@ -61,6 +64,7 @@ def test_any_index_by_any_schedule_comes_once_and_in_order(
         page_size=page_size,
         slice_records=slice_records,
         max_age=max_age,
+        limit=limit,
         buffer_bytes=bound,
     )
     slow = rng.choice([0.0, 0.0, 0.05])

@@ -190,6 +190,7 @@ class World:
         Raises:
             GenesysSearchError: What the client makes of a fault that its retries do not cure.
         """
+        assert question.range_text, "whatever is asked must have a text"
         self.searches += 1
         self.followed += question.token is not None
         laws, chance = self.laws, self.rng.random()

@@ -38,7 +38,8 @@ class Index:
     """Conversations by id; answers questions the way the API would.
 
     ``id_ranges`` says whether sorting and ranges by conversationId are honoured; ``stable_ties`` whether conversations
-    that share a timestamp come in one order; ``depth`` is how deep tokens lead.
+    that share a timestamp come in one order; ``depth`` is how deep tokens lead; ``total_error`` is the part of it by
+    which a total is too high.
     """
 
     rng: random.Random
@@ -46,11 +47,14 @@ class Index:
     id_ranges: bool = True
     stable_ties: bool = False
     depth: int = 10_000
+    total_error: float = 0.0
     searches: int = 0
 
-    def answer(self, question: Question, *, total_error: float = 0.0, served_at: int | None = None) -> Answer | None:
+    def answer(self, question: Question) -> Answer | None:
         """Return a page, or None where the API would refuse to page so deep."""
         self.searches += 1
+        # Whatever is asked must have a text.
+        assert question.range_text
         # By far the most of what a test over this index does.
         low, high = question.low, question.high
         hits = [(stamp, key) for key, stamp in self.stamps.items() if low <= stamp < high]
@@ -72,9 +76,8 @@ class Index:
             ids=[key for _, key in shown],
             stamps=list(texts),
             token=str(page + 1) if len(hits) > page * question.size else None,
-            total=max(0, int(len(hits) * (1 + total_error))),
+            total=max(0, int(len(hits) * (1 + self.total_error))),
             size=300 * len(shown),
-            served_at=served_at,
         )
 
 
@@ -89,6 +92,7 @@ class SortedIndex:
     def answer(self, question: Question) -> Answer:
         """Return a page."""
         self.searches += 1
+        assert question.range_text
         low, high = bisect_left(self.stamps, question.low), bisect_left(self.stamps, question.high)
         places = range(low, high) if question.axis is Axis.OLDEST_FIRST else range(high - 1, low - 1, -1)
         shown = list(places[: question.size])
