@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tap_genesys_search import pagination, timestamps, token_reading
 from tests.histories.machine import DENSE_PAGE, history
 
-SHORT = 3000
+SHORT = 1500
 LONG = int(os.environ.get("HISTORIES", "5000"))
 
 
