@@ -167,7 +167,8 @@ def _due(settings: Settings, path: str) -> int:
             " --state"
         )
         raise StateError(message)
-    return following.start
+    # What reads from the beginning reads from the first instant that has a name.
+    return max(following.start, timestamps.FIRST)
 
 
 def _audit(task: _Task) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def summary(
     return {
         "start": None if audit.low <= timestamps.BEGIN else timestamps.write(audit.low),
         "end": timestamps.write(audit.high),
-        "next_run_reads_from": None if audit.due is None else timestamps.write(max(audit.due, timestamps.BEGIN)),
+        "next_run_reads_from": None if audit.due is None else timestamps.write(audit.due),
         "days": [{"day": timestamps.write(day * DAY)[:10], **_counts(audit.days[day])} for day in sorted(audit.days)],
         "total": _counts(total),
         "gone": {name: total.found[what] for name, what in _GONE.items()},

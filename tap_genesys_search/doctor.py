@@ -236,7 +236,7 @@ class Doctor:
             between = self._ask(client, Axis.OLDEST_FIRST, size=self._settings.page_size, low=low, high=high)
             found = [timestamps.parse(stamp) for stamp in between.stamps if stamp is not None]
             strange = [each for each in found if not low <= each < high]
-            asked = f"[{timestamps.write(low)} TO {timestamps.write(high)}}}"
+            asked = Question(low, high).range_text
             held = f"{len(found)} conversation{'s' * (len(found) != 1)}"
             if strange:
                 return _broken("range", f"{asked}: got one of {timestamps.write(strange[0])}")

@@ -337,14 +337,14 @@ class SeekCursor:
         """An empty page that says more follows: ask again, then for less, down to an instant; there follow tokens."""
         empties = self._one_more_empty()
         again = replace(self, empties=empties, attempt=self.attempt + 1)
-        if empties == 1:
+        # What lies before the year 1 has no narrower name.
+        if empties == 1 or self.axis.span(self.at, self._limit)[1] <= timestamps.FIRST:
             return again
         low, high = self._bounded()
         span = high - low
         if span > 1:
             return replace(again, width=span // 2)
-        # There is no instant to name before the year 1.
-        first = timestamps.parse("0001-01-01") if self.axis is Axis.OLDEST_FIRST else self.at
+        first = timestamps.FIRST if self.axis is Axis.OLDEST_FIRST else self.at
         return replace(again, at=max(self.at, first))._start_tokens()  # noqa: SLF001 - its own kind
 
     def _one_more_empty(self) -> int:

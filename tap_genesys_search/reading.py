@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
@@ -31,6 +32,9 @@ _LEAST_PAGES: Final = 8
 
 #: The same at the end of the range, where there is nothing else to do.
 _LEAST_LAST_PAGES: Final = 3
+
+#: The same where a limit is near, behind which all is read in vain.
+_LEAST_WANTED_PAGES: Final = 5
 
 #: The part of the buffer that is kept for the parts of slices that are shared: what all wait for must not wait.
 _RESERVE: Final = 0.2
@@ -125,7 +129,7 @@ class Reading:
                     return None
                 if not self._has_room(piece):
                     break
-                if not self._is_wanted:
+                if not self._is_wanted(index):
                     return None
             if not piece.taken:
                 if self._needs_edge(piece):
@@ -146,13 +150,18 @@ class Reading:
         room = self._buffer_bytes if piece.shared else (1 - _RESERVE) * self._buffer_bytes
         return self._buffered + (self._under_way + 1) * self._page_bytes <= room
 
-    @property
-    def _is_wanted(self) -> bool:
-        """Whether one more page may be collected within the limit."""
+    def _is_wanted(self, index: int) -> bool:
+        """Tell whether one more page of a slice is likely to be collected within the limit."""
         if self._limit is None:
             return True
-        expected = self.progress.records + sum(len(page.batch) for part in self._slices for page in part.pages)
-        return expected + self._under_way * self._page_size < self._limit
+        before = sum(self._expected(piece) for piece in islice(self._slices, index))
+        return self.progress.records + before + self._slices[index].records < self._limit
+
+    def _expected(self, piece: Slice) -> float:
+        """Guess how many records a slice has yet to pass on."""
+        if piece.cursor is None or not self._pace.milliseconds:
+            return piece.records
+        return piece.records + (piece.end - piece.cursor.at) / self._pace.milliseconds
 
     def _cut_off(self, index: int) -> None:
         """Make a slice of about the aimed-for size out of a gap, and leave the rest of the gap behind it."""
@@ -177,6 +186,9 @@ class Reading:
         # Slices that fill the buffer together: longer ones would wait for each other.
         fitting = self._buffer_bytes / self._workers() * self._page_size / max(1.0, self._page_bytes)
         records = min(self._slice_records, max(fitting, _LEAST_PAGES * self._page_size))
+        if self._limit is not None:
+            share = (self._limit - self.progress.records) / self._workers()
+            records = min(records, max(share, _LEAST_WANTED_PAGES * self._page_size))
         return max(1, int(pace * max(self._page_size, records)))
 
     def _needs_edge(self, gap: Slice) -> bool:
@@ -219,7 +231,8 @@ class Reading:
         self._waiting += 1
         self._buffered += size
         self._page_bytes = max(size, 0.9 * self._page_bytes + 0.1 * size)
-        if self.progress.slices == 0:
+        # It may have been alone then, or a first page that reaches far have shown a wrong width.
+        if self.progress.slices == 0 or (self._starved and len(self._slices) == 1 and piece.end >= timestamps.END):
             self._cut(piece)
         elif self._starved:
             self._share(piece, answer)
@@ -289,6 +302,8 @@ class Reading:
         if gap.cursor is None:
             return
         edge = self.axis.place(timestamps.parse(stamps[0])) + 2 if stamps else gap.start
+        # The first instant of all has none before it.
+        edge -= self.axis.nameable(edge) != edge
         if gap.start < edge < gap.end:
             beyond = SeekCursor(edge, gap.end, self.axis, self._page_size)
             self._slices.insert(self._slices.index(gap) + 1, Slice(beyond, edge, gap.end, taken=True))
@@ -325,7 +340,7 @@ class Reading:
         They wait where the buffer is full of what comes after this slice, or where it is the last.
         """
         cursor, idle = piece.cursor, self._workers() - self._under_way - 1
-        if cursor is None or cursor.by is not Ask.TIME or idle < 1 or self._limit is not None:
+        if cursor is None or cursor.by is not Ask.TIME or idle < 1:
             return
         # Where the buffer is full nobody could read parts of any slice but the first.
         if piece is not self._slices[0] and not self._has_room(piece):

@@ -48,6 +48,11 @@ class Slice:
     ticket: Ticket | None = None
     pages: deque[Page] = field(default_factory=deque)
 
+    @property
+    def records(self) -> int:
+        """How many wait to be passed on."""
+        return sum(len(page.batch) for page in self.pages)
+
 
 @dataclass(slots=True, eq=False)
 class Ticket:

@@ -19,8 +19,8 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 END: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND + 1
 BEGIN: Final = -END
 
-#: The first instant that can be written: a day of the year 1 may lie before it by its zone.
-_FIRST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+#: The first instant that can be written: a day of the year 1 may lie before it by its zone. The last is ``END - 1``.
+FIRST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
 _SHAPE: Final = b"0000-00-00T00:00:00.000Z"
 _DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
@@ -45,7 +45,7 @@ def parse(text: str) -> int:
     except (ValueError, OverflowError, TypeError, AttributeError) as error:  # the last two: it is no text
         message = f"{text!r} is no ISO 8601 date-time"
         raise ValueError(message) from error
-    if not _FIRST <= instant < END:
+    if not FIRST <= instant < END:
         message = f"{text!r} lies outside the years 1 to 9999 (UTC)"
         raise ValueError(message)
     return instant
@@ -62,7 +62,7 @@ def write(instant: int) -> str:
 
 def not_before_all(instant: int) -> int:
     """Return the instant, or BEGIN if it lies before those that can be written."""
-    return instant if instant >= _FIRST else BEGIN
+    return instant if instant >= FIRST else BEGIN
 
 
 def all_canonical(texts: list[str]) -> bool:

@@ -57,6 +57,7 @@ class Workers:
         self._room = threading.Condition(self._lock)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
+        self._deadline: float | None = None
 
     def pages(self) -> Iterator[Page]:
         """Yield the pages in order.
@@ -86,9 +87,11 @@ class Workers:
         self._stop.set()
         with self._lock:
             self._room.notify_all()
-        deadline = self._clock.monotonic() + _PATIENCE
+        # Whoever closes it once more waits no second time.
+        if self._deadline is None:
+            self._deadline = self._clock.monotonic() + _PATIENCE
         for thread in self._threads:
-            thread.join(max(0.0, deadline - self._clock.monotonic()))
+            thread.join(max(0.0, self._deadline - self._clock.monotonic()))
 
     def _call_one(self) -> None:
         """Let one more worker look for something to do: one that waits, else a new one. With the lock held."""

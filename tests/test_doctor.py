@@ -206,6 +206,16 @@ def test_an_api_that_leaves_out_the_beginning_of_a_range(tmp_path: Path) -> None
     assert "no Date" in checks["clock"]["says"]
 
 
+@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"])
+def test_conversations_at_the_ends_of_the_calendar(tmp_path: Path, stamp: str) -> None:
+    """What a platform may send for a date that is none."""
+    results = [{"id": str(n), "conversationId": str(n), "timestamp": stamp, "fields": {}} for n in range(3)]
+    with serving_searches(lambda asked: {"page": 1, "total": 3, "results": results[: asked["size"]]}) as api:
+        checks = checked(tmp_path, settings_for(api))
+    assert [name for name, check in checks.items() if check["ok"] is False] == []
+    assert checks["range"]["says"].startswith(f"[{stamp} TO ")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     done = people("doctor", "--config", str(tmp_path / "nowhere.json"))
     assert done.code == SETTING

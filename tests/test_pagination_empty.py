@@ -150,6 +150,18 @@ class TestEmptyPages:
         with pytest.raises(ContractError, match="empty page"):
             read_on()
 
+    @BOTH
+    def test_before_the_year_1_nothing_else_is_asked_for(self, axis: Axis) -> None:
+        """It has no instant that can be named, and what lies behind it does not belong to it."""
+        at: SeekCursor | None = cursor(axis, low=timestamps.BEGIN, high=timestamps.FIRST)
+        for _ in range(MAX_EMPTY_PAGES - 1):
+            assert at is not None
+            assert at.question().range_text == "[* TO 0001-01-01T00:00:00.000Z}"
+            at = at.advance(page(more=True))[1]
+        assert at is not None
+        with pytest.raises(ContractError, match="100 times in a row"):
+            at.advance(page(more=True))
+
     def test_wide_ranges_that_are_always_empty_are_an_error(self) -> None:
         with pytest.raises(ContractError, match="100 times in a row"):
             self._hundred(lambda at: page(more=at.question().high - at.question().low > 1000))

@@ -117,8 +117,22 @@ class TestPlan:
                     break
                 driver.answer(driver.tickets[0])
             searches[limit] = driver.index.searches
-        assert searches[100] <= 100 // 9 + 1
-        assert searches[None] > 1.5 * searches[100]
+        assert searches[100] <= 1.2 * 100 / 9
+        assert searches[None] > 1.4 * searches[100]
+
+    @BOTH
+    def test_a_limit_is_met_by_all_workers_together(self, axis: Axis) -> None:
+        """Slices are no longer than their share of it, and what lies behind it is not read."""
+        rounds, searches = {}, {}
+        for workers in (1, 8):
+            driver = reading(spread(9000), axis=axis, workers=workers, page_size=50, slice_records=4000, limit=4000)
+            rounds[workers] = 0
+            while len(driver.found) < 4000:
+                driver.round()
+                rounds[workers] += 1
+            searches[workers] = driver.index.searches
+        assert searches[8] < 1.25 * searches[1]
+        assert rounds[8] < rounds[1] / 4
 
     def test_a_limit_is_only_a_hint(self) -> None:
         driver = reading(spread(300), limit=20)

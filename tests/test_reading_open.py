@@ -9,6 +9,7 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import QueryError
 from tap_genesys_search.question import Axis
+from tap_genesys_search.timestamps import END, FIRST
 from tests.support.driver import SLOW, Driver, reading, spread
 from tests.support.index import page
 
@@ -21,9 +22,7 @@ class TestOpenRanges:
     """Downwards, without a beginning: the oldest record is looked for, so that widths fit."""
 
     def test_the_oldest_is_looked_for_once(self) -> None:
-        driver = reading(
-            spread(2000), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, page_size=10, slice_records=50
-        )
+        driver = reading(spread(2000), timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, page_size=10, slice_records=50)
         edges = []
         while not driver.reading.done:
             edges += [ticket for ticket in driver.round() if ticket.edge]
@@ -33,9 +32,7 @@ class TestOpenRanges:
         driver.complete()
 
     def test_not_for_a_few(self) -> None:
-        driver = reading(
-            spread(2000), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, slice_records=50, limit=100
-        )
+        driver = reading(spread(2000), timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, slice_records=50, limit=100)
         edges = []
         while len(driver.found) < 100:
             edges += [ticket for ticket in driver.round() if ticket.edge]
@@ -48,21 +45,49 @@ class TestOpenRanges:
         """Slices that widen over the emptiness before the oldest neither go on and on, nor leave the calendar."""
         index = spread(60, step)
         index.total_error = error
-        driver = reading(index, timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, workers=workers, limit=100)
+        driver = reading(index, timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, workers=workers, limit=100)
         driver.finish()
         driver.complete()
         # Alone it takes 7; the oldest is one more, and so is what lies beyond it.
         told = index.searches if 60 * (1 + error) < 100 else index.searches - workers
         assert told <= 7 + 2
 
+    @pytest.mark.parametrize("limit", [None, 100, 10_000])
+    @pytest.mark.parametrize(
+        "far", [FIRST, FIRST + 1, FIRST + 2, timestamps.parse("2099-01-01"), timestamps.parse("7999-01-01"), END - 1]
+    )
+    def test_one_far_from_the_rest(self, far: int, limit: int | None) -> None:
+        """It may be an empty date's value: the reading comes to it, and all workers help with the rest."""
+        index = spread(2000)
+        index.stamps["far"] = far
+        driver = reading(index, timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, slice_records=100, limit=limit)
+        rounds = 0
+        while not driver.reading.done:
+            driver.round()
+            rounds += 1
+        driver.complete()
+        assert index.searches < 1.2 * 2000 / 9
+        if limit != 100:
+            assert rounds < 0.4 * 2000 / 9
+
+    def test_one_who_was_alone_at_first_gets_help(self) -> None:
+        driver = reading(spread(2000), timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, slice_records=100)
+        driver.reading._workers = lambda: 4 if len(driver.found) > 20 else 1
+        rounds = 0
+        while not driver.reading.done:
+            driver.round()
+            rounds += 1
+        driver.complete()
+        assert rounds < 0.4 * 2000 / 9
+
     def test_not_for_one_worker(self) -> None:
-        driver = reading(spread(200), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, workers=1)
+        driver = reading(spread(200), timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, workers=1)
         while not driver.reading.done:
             assert not any(ticket.edge for ticket in driver.round())
         driver.complete()
 
     def _until_edge(self) -> tuple[Driver, Ticket]:
-        driver = reading(spread(2000), timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, slice_records=50)
+        driver = reading(spread(2000), timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, slice_records=50)
         for _ in range(100):
             for ticket in driver.take():
                 if ticket.edge:
@@ -94,6 +119,6 @@ class TestOpenRanges:
 
     def test_nothing_older_ends_the_reading_there(self) -> None:
         index = spread(12)
-        driver = reading(index, timestamps.BEGIN, timestamps.END, axis=Axis.NEWEST_FIRST, slice_records=2)
+        driver = reading(index, timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, slice_records=2)
         driver.finish()
         driver.complete()

@@ -55,10 +55,14 @@ def test_any_index_by_any_schedule_comes_once_and_in_order(
         stable_ties=not ids,
         total_error=rng.choice([-1.0, 0.0, 0.03, 1.0]),
     )
+    low = timestamps.BEGIN if rng.random() < 0.3 else NOON
+    high = timestamps.END if rng.random() < 0.3 and axis is Axis.NEWEST_FIRST else NOON + width
+    far = {"first": timestamps.FIRST, "second": timestamps.FIRST + 1, "last": timestamps.END - 1}
+    index.stamps.update({key: stamp for key, stamp in far.items() if low <= stamp < high and rng.random() < 0.3})
     driver = reading(
         index,
-        timestamps.BEGIN if rng.random() < 0.3 else NOON,
-        timestamps.END if rng.random() < 0.3 and axis is Axis.NEWEST_FIRST else NOON + width,
+        low,
+        high,
         axis=axis,
         workers=workers,
         page_size=page_size,

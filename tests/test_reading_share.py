@@ -75,7 +75,7 @@ class TestShare:
         assert found == [2, 4]
 
     def test_not_where_as_many_as_are_wanted_are_being_read(self) -> None:
-        driver = self._begun(spread(3000), high=NOON + 3_000_000, limit=2000)
+        driver = self._begun(spread(3000), high=NOON + 3_000_000, limit=60)
         assert len(driver.take()) == 1
 
     def test_not_inside_an_instant(self) -> None:

@@ -160,12 +160,17 @@ def test_closing_does_not_wait_for_ever_for_an_answer() -> None:
             assert release.wait(PATIENCE)
         return answer(question, sleep)
 
-    run = workers(ask, clock=Clock())
+    clock = Clock()
+    run = workers(ask, clock=clock)
     reader = threading.Thread(target=lambda: list(run.pages()), daemon=True)
     reader.start()
     assert asked.wait(PATIENCE)
     run.close()
     assert any(thread.is_alive() for thread in threads(run))
+    # Who leaves the pages as well waits no longer: each look takes ten seconds of patience.
+    looks = clock.now
+    run.close()
+    assert clock.now - looks <= 10 * len(threads(run))
     release.set()
     assert ended(run)
     reader.join(PATIENCE)

@@ -154,6 +154,15 @@ def test_what_the_next_run_reads_is_no_fault(audit: Auditor) -> None:
     assert (report["ok"], report["total"]["missing"]) == (False, 1)
 
 
+def test_a_next_run_that_reads_from_the_beginning(audit: Auditor) -> None:
+    state = audit.state({"bookmarks": {"conversations": {"replication_key_value": "0001-01-01T00:00:00.000Z"}}})
+    report = audit({}, "--json", "--state", state).report
+    assert (report["ok"], report["next_run_reads_from"]) == (True, "0001-01-01T00:00:00.000Z")
+    assert report["total"]["changed_since_load"] == len(truth(audit.server))
+    done = audit({}, "--quick", "--state", state)
+    assert (done.code, done.stderr) == (0, "")
+
+
 def test_a_change_of_the_source_that_the_settings_accept(audit: Auditor) -> None:
     """Kept, the state says where the next run begins; to restart means that it says nothing."""
     rows = truth(audit.server)
