@@ -40,6 +40,8 @@ _RETRIES: Final = 1
 _PATIENCE: Final = 20
 #: How often a range is asked for whose first conversation may have moved away.
 _TRIES: Final = 3
+#: Seconds that clocks may seem apart and be alike.
+_ALIKE: Final = 2
 #: A reset that is further away is that of a longer window than the minute of the platform's limits.
 _MINUTE: Final = 61
 
@@ -201,6 +203,9 @@ class Doctor:
             return
         apart = self._clock.time() - answer.served_at / 1000
         says = f"this machine's clock is {abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} the platform's"
+        # A Date has whole seconds, and is as old as the answer's way was long.
+        if abs(apart) < _ALIKE:
+            says = f"this machine's clock and the platform's are less than {_ALIKE} s apart"
         if abs(apart) <= CLOCKS_APART:
             self._well("clock", says)
         else:

@@ -189,20 +189,26 @@ class ProgressLog:
         self._teller = threading.Thread(target=self._keep_telling, name="progress", daemon=False)
         self._teller.start()
 
-    def started(self, low: int, high: int) -> None:
-        """Say what is ahead, by the API's estimate."""
-        total, rate = self._progress.total, self._budget.rate
-        if total is None:
+    def started(self, low: int, high: int, workers: int) -> None:
+        """Say what is ahead, by the API's estimate, with so many searches at a time."""
+        total, expected, rate = self._progress.total, self._progress.expected, self._budget.rate
+        if total is None or expected is None:
             self._logger.info("Reading conversations %s; how many is not known", describe_range(low, high))
             return
-        searches = searches_for(total, self._page_size)
+        searches = searches_for(expected, self._page_size)
+        latency = self._stats.least_latency or 0.0
+        seconds, pace = searches / rate, f"{rate * 60:.0f} a minute"
+        # Some seconds more are no reason for a word.
+        if (answered := searches * latency / workers) > seconds + _SLOW:
+            seconds, pace = answered, f"{latency:.1f} s an answer"
         self._logger.info(
-            "Reading conversations %s: about %s, in about %s searches, %s at %.0f a minute",
+            "Reading conversations %s: about %s%s, in about %s searches, %s at %s",
             describe_range(low, high),
             f"{total:,}",
+            f", of which {expected:,} are wanted" if expected < total else "",
             f"{searches:,}",
-            describe_minutes(searches / rate),
-            rate * 60,
+            describe_minutes(seconds),
+            pace,
         )
 
     def compare_clocks(self, apart: float) -> None:
@@ -243,7 +249,7 @@ class ProgressLog:
     def tell(self) -> None:
         """Write how far the run is, and what it waits for."""
         now = self._clock.monotonic()
-        records, total, took = self._progress.records, self._progress.total or 0, max(now - self._began, _PACE)
+        records, total, took = self._progress.records, self._progress.expected or 0, max(now - self._began, _PACE)
         share = f" of about {total:,} ({min(99, 100 * records // total)} %)" if total > records else ""
         notes = [f"{self.searches:,} searches, {self._budget_share(now):.0%} of the rate limit"]
         if (left := self._left(took)) is not None:
@@ -262,7 +268,7 @@ class ProgressLog:
     def draw(self, bar: ProgressBar) -> None:
         """Show the same in a bar: short, and the most telling first, as a terminal may be narrow."""
         now = self._clock.monotonic()
-        records, total, took = self._progress.records, self._progress.total or 0, max(now - self._began, _PACE)
+        records, total, took = self._progress.records, self._progress.expected or 0, max(now - self._began, _PACE)
         notes = [f"{records:,} of {total:,}" if total > records else f"{records:,}"]
         if (left := self._left(took)) is not None:
             notes.append(f"{describe_minutes(left)} to go")
@@ -272,9 +278,13 @@ class ProgressLog:
             notes += [f"{records / took:,.0f}/s", f"{self._budget_share(now):.0%} of the limit"]
         bar.draw(min(0.99, records / total) if total > records else None, ", ".join(notes))
 
+    def leave(self) -> None:
+        """Say no more of what is waited for: who is left is not waited for."""
+        self._ended.set()
+
     def finished(self, low: int, high: int, *, complete: bool) -> None:
         """Say what the run was: a line for people and, at its end or as ``summary`` of a structured log, a record."""
-        self._ended.set()
+        self.leave()
         if self._teller is not None:
             self._teller.join(_PATIENCE)
         if self._bar is not None:
@@ -322,7 +332,7 @@ class ProgressLog:
 
     def _left(self, took: float) -> float | None:
         """Guess the seconds to go, if there is anything to guess by."""
-        records, total = self._progress.records, self._progress.total or 0
+        records, total = self._progress.records, self._progress.expected or 0
         return took / records * (total - records) if total > records > 0 else None
 
     def _waits(self, now: float) -> str:

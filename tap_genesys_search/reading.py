@@ -78,7 +78,7 @@ class Reading:
         """Begin with one slice, the whole range."""
         start, end = axis.span(low, high)
         self.axis = axis
-        self.progress = Progress()
+        self.progress = Progress(most=limit)
         self._slices: deque[Slice] = deque([Slice(SeekCursor(start, end, axis, page_size), start, end, taken=True)])
         self._page_size = page_size
         self._slice_records = slice_records

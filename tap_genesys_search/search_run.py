@@ -70,6 +70,7 @@ class SearchRun:
         self.high = min(end, self.began) if self._bounded else end
         self._axis = axis
         self._at_most = workers or client.concurrency or MAX_WORKERS
+        self._workers = client.workers if workers is None else lambda: workers
         self._reading = Reading(
             low,
             self.high,
@@ -77,7 +78,7 @@ class SearchRun:
             page_size=client.page_size,
             slice_records=client.slice_records,
             max_age=client.max_age,
-            workers=client.workers if workers is None else lambda: workers,
+            workers=self._workers,
             fix_end=self._fix_end,
             limit=limit,
             eager=eager,
@@ -105,6 +106,10 @@ class SearchRun:
         """Note that so many of the page that was last yielded are not passed on."""
         self._reading.progress.records -= records
 
+    def enough_after(self, records: int) -> None:
+        """Note that no more than so many will be taken."""
+        self._reading.progress.most = self._reading.progress.records + records
+
     def pages(self) -> Iterator[Page]:
         """Yield the pages in order; leaving the iterator ends the threads.
 
@@ -122,12 +127,13 @@ class SearchRun:
                 timeless += page.batch.stamps.count(None)
                 if not told:
                     told = True
-                    self._log.started(self.low, self.high)
+                    self._log.started(self.low, self.high, self._workers())
                 self._log.hand_on()
                 yield page
                 self._log.handed_on(self._axis.place(page.last))
             complete = True
         finally:
+            self._log.leave()
             workers.close()
             self._log.finished(self.low, self.high, complete=complete)
             self._warn(timeless)

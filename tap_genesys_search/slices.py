@@ -66,9 +66,13 @@ class Ticket:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a reading is; totals are the API's estimates."""
+    """How far a reading is; totals are the API's estimates.
+
+    ``most`` is after how many records whoever reads has enough; None: never.
+    """
 
     total: int | None = None
+    most: int | None = None
     records: int = 0
     pages: int = 0
     slices: int = 0
@@ -76,6 +80,11 @@ class Progress:
     #: Seconds from asking for a page to passing it on: all added up, and the most.
     seconds_held: float = 0.0
     longest_held: float = 0.0
+
+    @property
+    def expected(self) -> int | None:
+        """About how many records will be passed on; None if it is not known."""
+        return self.total if self.total is None or self.most is None else min(self.total, self.most)
 
 
 @dataclass(slots=True)

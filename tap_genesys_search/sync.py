@@ -42,6 +42,8 @@ def sync(
         bookmark.begin(run.run_start)
         batch, left = _limited(page.batch, left, bookmark.previous)
         run.leave_out(len(page.batch) - len(batch))
+        if left is not None:
+            run.enough_after(left)
         yield batch
         if (newest := batch.last) is not None and bookmark.emitted(newest):
             advance(bookmark)

@@ -68,7 +68,7 @@ def test_what_so_many_take(records: int, searches: int) -> None:
 def test_what_is_ahead(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     told.progress.total = 1_000_000
     with caplog.at_level(logging.INFO):
-        told.log.started(timestamps.BEGIN, NOON)
+        told.log.started(timestamps.BEGIN, NOON, 4)
     (line,) = caplog.messages
     assert line == (
         "Reading conversations from the beginning to 2026-10-05T12:00:00.000Z: about 1,000,000, in about 5,150 "
@@ -78,8 +78,44 @@ def test_what_is_ahead(told: Told, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_what_is_ahead_without_a_total(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        told.log.started(timestamps.BEGIN, timestamps.END)
+        told.log.started(timestamps.BEGIN, timestamps.END, 4)
     assert "how many is not known" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "workers", "text"),
+    [
+        (0.6, 1, "60 searches, 36 s at 0.6 s an answer"),
+        (0.6, 8, "60 searches, 12 s at 300 a minute"),
+        (0.25, 1, "60 searches, 12 s at 300 a minute"),
+        (None, 1, "60 searches, 12 s at 300 a minute"),
+    ],
+)
+def test_what_answers_allow_if_that_is_less(
+    told: Told, caplog: pytest.LogCaptureFixture, seconds: float | None, workers: int, text: str
+) -> None:
+    told.progress.total, told.stats.least_latency = 11_600, seconds
+    with caplog.at_level(logging.INFO):
+        told.log.started(timestamps.BEGIN, NOON, workers)
+    assert caplog.messages[0].endswith(f": about 11,600, in about {text}")
+
+
+def test_what_is_wanted_of_it(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    told.progress.total, told.progress.most = 29_110, 3_000
+    with caplog.at_level(logging.INFO):
+        told.log.started(timestamps.BEGIN, NOON, 4)
+    assert caplog.messages[0].endswith(
+        ": about 29,110, of which 3,000 are wanted, in about 16 searches, 3 s at 300 a minute"
+    )
+    told.progress.records = 1_500
+    told.clock.sleep(30)
+    told.log.handed_on(NOON)
+    assert "1,500 conversations of about 3,000 (50 %)" in (text := line(told, caplog))
+    assert text.endswith("about 30 s to go")
+    assert bar(told)[0] == 0.5
+    # More than there is are not waited for.
+    told.progress.most = 30_000
+    assert "of about 29,110" in line(told, caplog)
 
 
 # On the way
@@ -229,6 +265,20 @@ def test_an_answer_that_takes_long_is_told_at_once_and_once(
         told.log.finished(0, NOON, complete=False)
     slow_ones = [text for text in caplog.messages if text.startswith("No answer from ")]
     assert slow_ones == ["No answer from the platform for 6 s; it is waited for, up to request_timeout_seconds"] * 2
+
+
+def test_no_word_of_an_answer_once_nobody_waits_for_it(
+    told: Told, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was told to stop gives answers under way a moment, not request_timeout_seconds."""
+    monkeypatch.setattr(module, "_TICK", 0.005)
+    with caplog.at_level(logging.INFO), told.stats.answer_due(told.clock.monotonic()):
+        told.log.begin()
+        told.log.leave()
+        told.clock.now += 6
+        threading.Event().wait(0.05)
+        assert caplog.messages == []
+        told.log.finished(0, NOON, complete=False)
 
 
 def test_a_pause_is_no_answer_that_takes_long(told: Told, caplog: pytest.LogCaptureFixture) -> None:

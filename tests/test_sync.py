@@ -35,6 +35,9 @@ def test_the_bookmark_advances_once_a_page_has_been_passed_on(clock: ManualClock
             for batch in sync(run, mark, advance, max_results=max_results):
                 assert told == [before.stamps[-1] for before in passed_on]
                 passed_on.append(batch)
+                # What is told of the run's length and share is of what is wanted.
+                expected = run._reading.progress.expected
+                assert expected == (max_results or run._reading.progress.total)
     stamps = [str(stamp) for batch in passed_on for stamp in batch.stamps]
     assert len(passed_on) > 3
     assert len(stamps) == (max_results or 1_000)
