@@ -231,7 +231,7 @@ class Reading:
         self._waiting += 1
         self._buffered += size
         self._page_bytes = max(size, 0.9 * self._page_bytes + 0.1 * size)
-        # It may have been alone then, or a first page that reaches far have shown a wrong width.
+        # It may have been alone when it began, or a first page that reached far may have shown a wrong width.
         if self.progress.slices == 0 or (self._starved and len(self._slices) == 1 and piece.end >= timestamps.END):
             self._cut(piece)
         elif self._starved:

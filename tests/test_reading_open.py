@@ -61,10 +61,7 @@ class TestOpenRanges:
         index = spread(2000)
         index.stamps["far"] = far
         driver = reading(index, timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, slice_records=100, limit=limit)
-        rounds = 0
-        while not driver.reading.done:
-            driver.round()
-            rounds += 1
+        rounds = driver.finish()
         driver.complete()
         assert index.searches < 1.2 * 2000 / 9
         if limit != 100:
@@ -73,10 +70,7 @@ class TestOpenRanges:
     def test_one_who_was_alone_at_first_gets_help(self) -> None:
         driver = reading(spread(2000), timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, slice_records=100)
         driver.reading._workers = lambda: 4 if len(driver.found) > 20 else 1
-        rounds = 0
-        while not driver.reading.done:
-            driver.round()
-            rounds += 1
+        rounds = driver.finish()
         driver.complete()
         assert rounds < 0.4 * 2000 / 9
 

@@ -71,11 +71,11 @@ class Driver:
             pass
         return taken
 
-    def finish(self, rounds: int = 5000) -> None:
-        """Go on to the end."""
-        for _ in range(rounds):
+    def finish(self, rounds: int = 5000) -> int:
+        """Go on to the end; return how many rounds it took."""
+        for number in range(rounds):
             if self.reading.done:
-                return
+                return number
             self.round()
         message = "it never ends"
         raise AssertionError(message)
