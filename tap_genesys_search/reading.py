@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.pagination import SeekCursor
 from tap_genesys_search.question import Ask, Axis, Question
-from tap_genesys_search.slices import Pace, Page, Progress, Slice, Ticket
+from tap_genesys_search.read_ahead import BUFFER_BYTES, LEAST_PAGES, ReadAhead
+from tap_genesys_search.slices import Page, Progress, Slice, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,23 +24,8 @@ if TYPE_CHECKING:
     from tap_genesys_search.errors import GenesysSearchError
     from tap_genesys_search.records import Answer, Batch
 
-#: Bytes of answers that may wait to be passed on. Decoded, they take three to four times as much.
-BUFFER_BYTES: Final = 16 * 1024 * 1024
-
-#: Pages that a slice holds at least: its last one is half empty on the average, and is paid for.
-_LEAST_PAGES: Final = 8
-
-#: The same at the end of the range, where there is nothing else to do.
+#: Pages that a slice holds at least where it is the end of the range, and there is nothing else to do.
 _LEAST_LAST_PAGES: Final = 3
-
-#: The same where a limit is near, behind which all is read in vain.
-_LEAST_WANTED_PAGES: Final = 5
-
-#: The part of the buffer that is kept for the parts of slices that are shared: what all wait for must not wait.
-_RESERVE: Final = 0.2
-
-#: Pages read ahead for each page collected: one who leaves early has not paid for much.
-_AHEAD: Final = 16
 
 
 class Reading:
@@ -81,22 +66,22 @@ class Reading:
         self.progress = Progress(most=limit)
         self._slices: deque[Slice] = deque([Slice(SeekCursor(start, end, axis, page_size), start, end, taken=True)])
         self._page_size = page_size
-        self._slice_records = slice_records
         self._max_age = max_age
-        self._workers = workers
         self._fix_end = fix_end
-        self._limit = limit
-        self._few = False
-        self._eager = eager
-        self._buffer_bytes = buffer_bytes
-        self._buffered = 0
-        self._waiting = 0
-        self._under_way = 0
-        self._page_bytes = 0.0
-        self._pace = Pace()
+        self._ahead = ReadAhead(
+            self.progress,
+            page_size=page_size,
+            slice_records=slice_records,
+            workers=workers,
+            limit=limit,
+            eager=eager,
+            buffer_bytes=buffer_bytes,
+        )
         self._begun = False
         # Whether a worker has asked in vain since the last ticket.
         self._starved = False
+        # Whether the reader has asked for a page in vain since its last one.
+        self._awaited = False
         self._timeless: set[str] = set()
         self._rewound: Slice | None = None
 
@@ -108,7 +93,7 @@ class Reading:
     @property
     def wants_worker(self) -> bool:
         """Whether one more question could be under way."""
-        return self._under_way < max(1, self._workers())
+        return self._ahead.wants_worker
 
     # Asking
 
@@ -118,50 +103,38 @@ class Reading:
         Args:
             now: Monotonic seconds.
         """
-        if not self.wants_worker or (not self._begun and self._under_way):
+        if not self.wants_worker or (not self._begun and self._ahead.under_way):
             return None
         for index, piece in enumerate(self._slices):
             if piece.ticket is not None or piece.cursor is None:
                 continue
-            if not (index == 0 and not piece.pages):
-                ahead = 1 + _AHEAD * max(0, self.progress.pages - 1)
-                if self._waiting + self._under_way >= ahead and not self._eager:
-                    return None
-                if not self._has_room(piece):
-                    break
-                if not self._is_wanted(index):
-                    return None
-            if not piece.taken:
-                if self._needs_edge(piece):
-                    return self._issue(piece, self._edge_question(piece), now, edge=True)
-                self._cut_off(index)
-            return self._issue(piece, piece.cursor.question(), now)
+            is_next = index == 0 and not piece.pages
+            if self._is_early(index, is_next=is_next):
+                return None
+            if not (is_next or self._ahead.has_room(piece)):
+                break
+            return self._issue(index, now)
         self._starved = True
         return None
 
-    def _issue(self, piece: Slice, question: Question, now: float, *, edge: bool = False) -> Ticket:
+    def _is_early(self, index: int, *, is_next: bool) -> bool:
+        """Tell whether the reader has to come nearer before more of a slice is asked for."""
+        if is_next and self._awaited:
+            # It is wanted whatever the limit says, which is a guess.
+            return False
+        return (not is_next and self._ahead.is_far_ahead()) or not self._ahead.is_wanted(self._slices, index)
+
+    def _issue(self, index: int, now: float) -> Ticket:
+        piece = self._slices[index]
+        edge = not piece.taken and self._ahead.needs_edge(piece)
+        if not (piece.taken or edge):
+            self._cut_off(index)
+        assert piece.cursor is not None  # noqa: S101 - only slices with a question come here
+        question = self._edge_question(piece) if edge else piece.cursor.question()
         piece.ticket = Ticket(question, piece, now, edge)
-        self._under_way += 1
+        self._ahead.under_way += 1
         self._starved = False
         return piece.ticket
-
-    def _has_room(self, piece: Slice) -> bool:
-        """Tell whether the buffer takes one more page beside those that are under way."""
-        room = self._buffer_bytes if piece.shared else (1 - _RESERVE) * self._buffer_bytes
-        return self._buffered + (self._under_way + 1) * self._page_bytes <= room
-
-    def _is_wanted(self, index: int) -> bool:
-        """Tell whether one more page of a slice is likely to be collected within the limit."""
-        if self._limit is None:
-            return True
-        before = sum(self._expected(piece) for piece in islice(self._slices, index))
-        return self.progress.records + before + self._slices[index].records < self._limit
-
-    def _expected(self, piece: Slice) -> float:
-        """Guess how many records a slice has yet to pass on."""
-        if piece.cursor is None or not self._pace.milliseconds:
-            return piece.records
-        return piece.records + (piece.end - piece.cursor.at) / self._pace.milliseconds
 
     def _cut_off(self, index: int) -> None:
         """Make a slice of about the aimed-for size out of a gap, and leave the rest of the gap behind it."""
@@ -169,7 +142,7 @@ class Reading:
         assert gap.cursor is not None  # noqa: S101 - only slices with a question come here
         gap.taken = True
         self.progress.slices += 1
-        width = self._slice_width()
+        width = self._ahead.slice_width()
         middle = timestamps.END if width is None else self.axis.nameable(gap.start + width)
         if width is None or gap.end - gap.start <= width * 1.5 or middle >= gap.end:
             return
@@ -177,23 +150,6 @@ class Reading:
         self._slices.insert(index + 1, Slice(rest, middle, gap.end))
         gap.cursor = replace(gap.cursor, end=middle)
         gap.end = middle
-
-    def _slice_width(self) -> int | None:
-        """How much of the axis holds about a slice's records, by what was seen last; None if nothing is known."""
-        pace = self._pace.milliseconds
-        if not pace or self._workers() <= 1:
-            return None
-        # Slices that fill the buffer together: longer ones would wait for each other.
-        fitting = self._buffer_bytes / self._workers() * self._page_size / max(1.0, self._page_bytes)
-        records = min(self._slice_records, max(fitting, _LEAST_PAGES * self._page_size))
-        if self._limit is not None:
-            share = (self._limit - self.progress.records) / self._workers()
-            records = min(records, max(share, _LEAST_WANTED_PAGES * self._page_size))
-        return max(1, int(pace * max(self._page_size, records)))
-
-    def _needs_edge(self, gap: Slice) -> bool:
-        """Tell whether the gap is open to the past, so that no width fits it until its oldest record is known."""
-        return gap.end >= timestamps.END and not self._few and self._slice_width() is not None
 
     def _edge_question(self, gap: Slice) -> Question:
         low, high = self.axis.span(gap.start, gap.end)
@@ -219,18 +175,14 @@ class Reading:
             cursor, answer = self._begin(piece, cursor, answer)
         batch, piece.cursor = cursor.advance(answer)
         self._drop_timeless(batch)
-        self._pace.follow(ticket.question, answer)
-        # Behind an empty slice the records may have come to their end, whatever the total says.
-        self._few = self._few and (answer.more or bool(answer.records))
+        self._ahead.follow(ticket.question, answer)
         size = answer.size if len(batch) else 0
         last = batch.last
         place = cursor.at if last is None else self.axis.place(last)
         asked_at = ticket.asked_at if answer.sent_at is None else answer.sent_at
         piece.pages.append(Page(batch, asked_at, cursor, place, size, again=piece is self._rewound))
         self._rewound = None if piece is self._rewound else self._rewound
-        self._waiting += 1
-        self._buffered += size
-        self._page_bytes = max(size, 0.9 * self._page_bytes + 0.1 * size)
+        self._ahead.keep(piece.pages[-1])
         # It may have been alone when it began, or a first page that reached far may have shown a wrong width.
         if self.progress.slices == 0 or (self._starved and len(self._slices) == 1 and piece.end >= timestamps.END):
             self._cut(piece)
@@ -261,7 +213,7 @@ class Reading:
 
     def _settle(self, ticket: Ticket) -> Slice | None:
         """Take a ticket back; None if its slice has been thrown away meanwhile."""
-        self._under_way -= 1
+        self._ahead.under_way -= 1
         if ticket.slice.ticket is not ticket:
             return None
         ticket.slice.ticket = None
@@ -272,8 +224,7 @@ class Reading:
         self._begun = True
         whole = cursor.width is None
         self.progress.total = answer.total if whole else None
-        # Where the limit is met first, the oldest record need not be known.
-        self._few = self._limit is not None and self._limit <= min(2 * self._slice_records, self.progress.total or 0)
+        self._ahead.begin(self.progress.total)
         end = self._fix_end(answer)
         if end is not None:
             stamps = [None if s is None else timestamps.parse(s) for s in answer.stamps]
@@ -290,7 +241,7 @@ class Reading:
         if first is not None and answer.total and whole:
             span = piece.end - self.axis.place(timestamps.parse(first))
             if piece.end < timestamps.END:
-                self._pace.milliseconds = max(0, span) / answer.total
+                self._ahead.pace.milliseconds = max(0, span) / answer.total
         return cursor, answer
 
     def _close_edge(self, gap: Slice, answer: Answer) -> None:
@@ -325,7 +276,7 @@ class Reading:
 
     def _cut(self, piece: Slice) -> None:
         """End a slice at its present place, and leave the rest of it to all."""
-        width = self._slice_width()
+        width = self._ahead.slice_width()
         if piece.cursor is None or width is None or piece.end - piece.cursor.at <= width:
             return
         mine, rest = piece.cursor.cut()
@@ -339,17 +290,17 @@ class Reading:
 
         They wait where the buffer is full of what comes after this slice, or where it is the last.
         """
-        cursor, idle = piece.cursor, self._workers() - self._under_way - 1
+        cursor, idle = piece.cursor, self._ahead.idle
         if cursor is None or cursor.by is not Ask.TIME or idle < 1:
             return
         # Where the buffer is full nobody could read parts of any slice but the first.
-        if piece is not self._slices[0] and not self._has_room(piece):
+        if piece is not self._slices[0] and not self._ahead.has_room(piece):
             return
         span = answer.span
         if span is None or cursor.at <= timestamps.BEGIN or piece.end >= timestamps.END:
             return
         left = len(answer.stamps) * (piece.end - cursor.at) / max(1, span)
-        least = _LEAST_PAGES if any(not each.taken for each in self._slices) else _LEAST_LAST_PAGES
+        least = LEAST_PAGES if any(not each.taken for each in self._slices) else _LEAST_LAST_PAGES
         parts = int(min(idle + 1, left / (least * self._page_size), piece.end - cursor.at))
         edges = [cursor.at + (piece.end - cursor.at) * part // parts for part in range(1, parts)]
         for low, high in zip(reversed(edges), [piece.end, *reversed(edges)], strict=False):
@@ -372,6 +323,7 @@ class Reading:
         Args:
             now: Monotonic seconds.
         """
+        self._awaited = True
         while self._slices and self._slices[0].pages:
             piece = self._slices[0]
             page = piece.pages[0]
@@ -379,8 +331,7 @@ class Reading:
                 self._rewind(piece)
                 return None
             piece.pages.popleft()
-            self._waiting -= 1
-            self._buffered -= page.size
+            self._ahead.let_go([page])
             self.progress.pages += 1
             self.progress.records += len(page.batch)
             held = now - page.asked_at
@@ -388,6 +339,7 @@ class Reading:
             self.progress.longest_held = max(self.progress.longest_held, held)
             self._drop_finished()
             if len(page.batch):
+                self._awaited = False
                 return page
         return None
 
@@ -407,8 +359,7 @@ class Reading:
     def _throw_away(self, piece: Slice) -> set[str]:
         """Forget what a slice has read and is asking; return the ids of its pages."""
         ids = {identity for page in piece.pages for identity in page.batch.ids}
-        self._waiting -= len(piece.pages)
-        self._buffered -= sum(page.size for page in piece.pages)
+        self._ahead.let_go(piece.pages)
         self.progress.reread += len(piece.pages)
         piece.pages.clear()
         piece.ticket = None

@@ -38,7 +38,7 @@ LAYERS = (
         "progress_bar",
         "demo_processes",
     },
-    {"pagination"},
+    {"pagination", "read_ahead"},
     {"reading", "paginator", "auth", "progress", "workers", "audit_rows"},
     {"client", "audit", "explain", "plan"},
     {"search_run"},
@@ -74,6 +74,7 @@ PURE = (
     "token_reading",
     "slices",
     "pagination",
+    "read_ahead",
     "reading",
 )
 IMPURE = {

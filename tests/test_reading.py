@@ -134,6 +134,17 @@ class TestPlan:
         assert searches[8] < 1.25 * searches[1]
         assert rounds[8] < rounds[1] / 4
 
+    @pytest.mark.parametrize("workers", [1, 4])
+    def test_behind_a_limit_nothing_is_read_before_the_reader_waits_for_it(self, workers: int) -> None:
+        driver = reading(spread(300), workers=workers, page_size=20, limit=20)
+        driver.take()
+        driver.answer(driver.tickets[0])
+        assert driver.take() == []
+        assert driver.pop() is not None
+        assert driver.take() == []
+        assert driver.pop() is None
+        assert len(driver.take()) == 1
+
     def test_a_limit_is_only_a_hint(self) -> None:
         driver = reading(spread(300), limit=20)
         driver.finish()

@@ -30,7 +30,7 @@ class TestMemory:
             if driver.tickets and rng.random() < 0.7:
                 driver.answer(rng.choice(driver.tickets))
             assert buffered(driver.reading) <= bound + workers * largest
-            assert buffered(driver.reading) == driver.reading._buffered
+            assert buffered(driver.reading) == driver.reading._ahead.buffered
             if rng.random() < 0.3:
                 driver.pop()
         assert driver.reading.done

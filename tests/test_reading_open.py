@@ -69,7 +69,7 @@ class TestOpenRanges:
 
     def test_one_who_was_alone_at_first_gets_help(self) -> None:
         driver = reading(spread(2000), timestamps.BEGIN, END, axis=Axis.NEWEST_FIRST, slice_records=100)
-        driver.reading._workers = lambda: 4 if len(driver.found) > 20 else 1
+        driver.reading._ahead._workers = lambda: 4 if len(driver.found) > 20 else 1
         rounds = driver.finish()
         driver.complete()
         assert rounds < 0.4 * 2000 / 9

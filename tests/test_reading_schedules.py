@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.question import Ask, Axis
-from tap_genesys_search.reading import BUFFER_BYTES
+from tap_genesys_search.read_ahead import BUFFER_BYTES
 from tests.support.driver import BOTH, SLOW, buffered, reading
 from tests.support.index import NOON, Index, SortedIndex, page
 

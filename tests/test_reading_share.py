@@ -11,7 +11,7 @@ import pytest
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.question import Ask, Axis
-from tap_genesys_search.reading import BUFFER_BYTES
+from tap_genesys_search.read_ahead import BUFFER_BYTES
 from tests.support.driver import BOTH, Driver, buffered, reading, spread
 from tests.support.index import NOON, Index, page
 

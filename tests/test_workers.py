@@ -9,7 +9,8 @@ import pytest
 
 from tap_genesys_search import timestamps
 from tap_genesys_search.question import Axis
-from tap_genesys_search.reading import BUFFER_BYTES, Reading
+from tap_genesys_search.read_ahead import BUFFER_BYTES
+from tap_genesys_search.reading import Reading
 from tap_genesys_search.workers import CancelledError, Workers
 from tests.support.crew import PATIENCE, asking, ended, ids, make, threads, workers
 from tests.support.fakes import FakeClock

@@ -161,7 +161,7 @@ class Process:
         )
         self.run.process = self
         self.reading = self.run._reading
-        self.reading._buffer_bytes = settings.buffer
+        self.reading._ahead._buffer_bytes = settings.buffer
 
     # The clock of its machine
 
@@ -207,7 +207,7 @@ class Process:
             if ticket.question.by is Ask.TIME:
                 raise
             self.reading.refuse(ticket, error)
-        assert self.reading._buffered <= self.settings.buffer + (self.settings.workers + 1) * self._largest, "G3"
+        assert self.reading._ahead.buffered <= self.settings.buffer + (self.settings.workers + 1) * self._largest, "G3"
 
     @property
     def _largest(self) -> int:

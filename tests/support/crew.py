@@ -6,7 +6,8 @@ import random
 import threading
 from typing import TYPE_CHECKING
 
-from tap_genesys_search.reading import BUFFER_BYTES, Reading
+from tap_genesys_search.read_ahead import BUFFER_BYTES
+from tap_genesys_search.reading import Reading
 from tap_genesys_search.workers import Workers
 from tests.support.fakes import FakeClock
 from tests.support.index import NOON, Index

@@ -11,7 +11,8 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.errors import QueryError, SearchTimeoutError
 from tap_genesys_search.question import Axis
-from tap_genesys_search.reading import BUFFER_BYTES, Reading
+from tap_genesys_search.read_ahead import BUFFER_BYTES
+from tap_genesys_search.reading import Reading
 from tests.support.index import NOON, Index, SortedIndex
 
 if TYPE_CHECKING:

@@ -1,0 +1,152 @@
+"""How far a reading reads ahead, and how wide its slices are: by the records' pace, the buffer, and the limit."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from tap_genesys_search import timestamps
+from tap_genesys_search.slices import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tap_genesys_search.question import Question
+    from tap_genesys_search.records import Answer
+    from tap_genesys_search.slices import Page, Progress, Slice
+
+#: Bytes of answers that may wait to be passed on. Decoded, they take three to four times as much.
+BUFFER_BYTES: Final = 16 * 1024 * 1024
+
+#: Pages that a slice holds at least: its last one is half empty on the average, and is paid for.
+LEAST_PAGES: Final = 8
+
+#: The same where a limit is near, behind which all is read in vain.
+_LEAST_WANTED_PAGES: Final = 5
+
+#: The part of the buffer that is kept for the parts of slices that are shared: what all wait for must not wait.
+_RESERVE: Final = 0.2
+
+#: Pages read ahead for each page collected: one who leaves early has not paid for much.
+_AHEAD: Final = 16
+
+
+class ReadAhead:
+    """What is known of the records, what waits, and what may be asked for by that.
+
+    Args:
+        progress: How far the reading is.
+        page_size: Records asked for at a time.
+        slice_records: Records that a slice aims for.
+        workers: How many questions may be under way at once, looked up each time.
+        limit: About how many records will be collected; None: all.
+        eager: Whether all pages will be collected, so that none is asked for in vain.
+        buffer_bytes: Bytes of answers that may wait to be collected.
+
+    Attributes:
+        pace: Time between two records, as seen last.
+        buffered: Bytes of the answers that wait.
+        under_way: Questions that have no answer yet.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        *,
+        page_size: int,
+        slice_records: int,
+        workers: Callable[[], int],
+        limit: int | None,
+        eager: bool,
+        buffer_bytes: int,
+    ) -> None:
+        """Nothing is known yet."""
+        self._progress = progress
+        self._page_size = page_size
+        self._slice_records = slice_records
+        self._workers = workers
+        self._limit = limit
+        self._eager = eager
+        self._buffer_bytes = buffer_bytes
+        self.pace = Pace()
+        self.buffered = 0
+        self.under_way = 0
+        self._waiting = 0
+        self._page_bytes = 0.0
+        # Whether the limit is near, and expected to be met.
+        self._is_near = False
+
+    @property
+    def wants_worker(self) -> bool:
+        """Whether one more question could be under way."""
+        return self.under_way < max(1, self._workers())
+
+    @property
+    def idle(self) -> int:
+        """How many more could be beside the one whose answer has just come."""
+        return self._workers() - self.under_way - 1
+
+    def begin(self, total: int | None) -> None:
+        """Take note of the range's total, an estimate."""
+        self._is_near = self._limit is not None and self._limit <= min(2 * self._slice_records, total or 0)
+
+    def follow(self, question: Question, answer: Answer) -> None:
+        """Take note of an answer."""
+        self.pace.follow(question, answer)
+        # Behind an empty slice the records may have come to their end, whatever the total says.
+        self._is_near = self._is_near and (answer.more or bool(answer.records))
+
+    def keep(self, page: Page) -> None:
+        """Take note of a page that waits from now on."""
+        self._waiting += 1
+        self.buffered += page.size
+        self._page_bytes = max(page.size, 0.9 * self._page_bytes + 0.1 * page.size)
+
+    def let_go(self, pages: Iterable[Page]) -> None:
+        """Take note of pages that wait no longer."""
+        for page in pages:
+            self._waiting -= 1
+            self.buffered -= page.size
+
+    def is_far_ahead(self) -> bool:
+        """Tell whether enough pages wait for a reader who may leave."""
+        ahead = 1 + _AHEAD * max(0, self._progress.pages - 1)
+        return self._waiting + self.under_way >= ahead and not self._eager
+
+    def has_room(self, piece: Slice) -> bool:
+        """Tell whether the buffer takes one more page beside those that are under way."""
+        room = self._buffer_bytes if piece.shared else (1 - _RESERVE) * self._buffer_bytes
+        return self.buffered + (self.under_way + 1) * self._page_bytes <= room
+
+    def is_wanted(self, slices: Sequence[Slice], index: int) -> bool:
+        """Tell whether one more page of a slice is likely to be collected within the limit."""
+        if self._limit is None:
+            return True
+        before = sum(self._expected(piece) for piece in islice(slices, index))
+        return self._progress.records + before + slices[index].records < self._limit
+
+    def _expected(self, piece: Slice) -> float:
+        """Guess how many records a slice has yet to pass on."""
+        if piece.cursor is None or not self.pace.milliseconds:
+            return piece.records
+        return piece.records + (piece.end - piece.cursor.at) / self.pace.milliseconds
+
+    def slice_width(self) -> int | None:
+        """How much of the axis holds about a slice's records, by what was seen last; None if nothing is known."""
+        pace = self.pace.milliseconds
+        if not pace or self._workers() <= 1:
+            return None
+        # Slices that fill the buffer together: longer ones would wait for each other.
+        fitting = self._buffer_bytes / self._workers() * self._page_size / max(1.0, self._page_bytes)
+        records = min(self._slice_records, max(fitting, LEAST_PAGES * self._page_size))
+        if self._limit is not None:
+            share = (self._limit - self._progress.records) / self._workers()
+            records = min(records, max(share, _LEAST_WANTED_PAGES * self._page_size))
+        return max(1, int(pace * max(self._page_size, records)))
+
+    def needs_edge(self, gap: Slice) -> bool:
+        """Tell whether a gap is open to the past, so that no width fits it until its oldest record is known.
+
+        Where the limit is met first, it need not be.
+        """
+        return gap.end >= timestamps.END and not self._is_near and self.slice_width() is not None
