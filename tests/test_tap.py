@@ -184,7 +184,7 @@ def test_a_killed_run_goes_on_from_its_last_state(tap: Tap, clock: ManualClock, 
     state = None
     with SandboxServer(world(), clock=clock) as server:
         for pages in (5, 17, 29):
-            killed = tap.until(config_for(server, **settings), pages, state, by)
+            killed = tap.until(config_for(server, **settings), pages, state, by=by)
             # On SIGTERM the SDK writes the state once more; its code 0 would pass for a whole run.
             assert killed.code == (-by if by == signal.SIGKILL else 128 + by)
             runs.append(kept_of(killed))

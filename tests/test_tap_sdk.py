@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 
 import pytest
 
 from tap_genesys_search.sandbox import SandboxServer
+from tests.sandbox.api import until
 from tests.support.days import DENSE, HOUR, MINUTE, stir, world
 from tests.support.helpers import (
     FAST,
@@ -18,9 +18,7 @@ from tests.support.helpers import (
     Tap,
     accounted_for,
     bookmark_of,
-    check_hidden,
     config_for,
-    secrets_of,
     table,
     truth,
 )
@@ -154,17 +152,15 @@ def test_a_batch_that_is_not_written_yet_is_in_no_state(tap: Tap, clock: ManualC
         "batch_size": 1_500,
     }
     with SandboxServer(world(4_000), clock=clock) as server:
-        config = config_for(server, batch_config=batches, concurrency=1, requests_per_minute=1_200, page_size=100)
-        log = tap.folder / "stderr"
-        with log.open("w") as errors, tap.start(config, stderr=errors) as process:
-            # In the middle of the second batch, where the limit holds the tap up.
-            while server.stats["searches"] < 22:
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.005)
-            process.send_signal(signal.SIGTERM)
-            written, _ = process.communicate()
-        killed = Run(process.returncode, written, log.read_text())
-        check_hidden(secrets_of(config), killed.stdout, killed.stderr)
+        # In the middle of the second batch, which the limit holds up for three seconds.
+        config = config_for(server, batch_config=batches, concurrency=1, requests_per_minute=300, page_size=100)
+        killed = tap.until(
+            config,
+            1,
+            by=signal.SIGTERM,
+            kind="BATCH",
+            wait=lambda: until(lambda: server.stats["searches"] >= 18, seconds=60),
+        )
         accounted_for(killed)
         whole = tap(config | {"requests_per_minute": FAST}, state=killed.state, now=clock.now)
         assert table([killed, whole]) == truth(server)

@@ -22,7 +22,7 @@ from tests.support.nursery import SCRIPT
 from tests.support.singer import records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tap_genesys_search.sandbox import SandboxServer
 
@@ -301,12 +301,15 @@ class Tap:
     def until(
         self,
         config: Mapping[str, object],
-        states: int,
+        messages: int,
         state: object = None,
+        *,
         by: int = signal.SIGKILL,
         env: Mapping[str, str] | None = None,
+        kind: str = "STATE",
+        wait: Callable[[], object] = lambda: None,
     ) -> Run:
-        """Run the tap and send it a signal once it has written so many STATE messages."""
+        """Run the tap and, once it has written so many messages of a kind, wait for something and send it a signal."""
         log = self.folder / "stderr"
         # A file, as a pipe that nobody reads fills up at DEBUG.
         with log.open("w") as errors, self.start(config, state=state, env=env, stderr=errors) as process:
@@ -314,8 +317,9 @@ class Tap:
             lines = []
             for line in process.stdout:
                 lines.append(line)
-                states -= line.startswith('{"type":"STATE"')
-                if states == 0:
+                messages -= line.startswith(f'{{"type":"{kind}"')
+                if messages == 0:
+                    wait()
                     process.send_signal(by)
         run = Run(process.returncode, "".join(lines), log.read_text(encoding="utf-8"))
         check_hidden(secrets_of(config, env), run.stdout, run.stderr)
