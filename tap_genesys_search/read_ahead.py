@@ -147,6 +147,6 @@ class ReadAhead:
     def needs_edge(self, gap: Slice) -> bool:
         """Tell whether a gap is open to the past, so that no width fits it until its oldest record is known.
 
-        Where the limit is met first, it need not be.
+        It need not be known where the limit is met first.
         """
         return gap.end >= timestamps.END and not self._is_near and self.slice_width() is not None

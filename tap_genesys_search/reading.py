@@ -109,20 +109,16 @@ class Reading:
             if piece.ticket is not None or piece.cursor is None:
                 continue
             is_next = index == 0 and not piece.pages
-            if self._is_early(index, is_next=is_next):
+            if not is_next and self._ahead.is_far_ahead():
                 return None
             if not (is_next or self._ahead.has_room(piece)):
                 break
+            # What the reader waits for is wanted whatever the limit says, which is a guess.
+            if not (is_next and self._awaited) and not self._ahead.is_wanted(self._slices, index):
+                return None
             return self._issue(index, now)
         self._starved = True
         return None
-
-    def _is_early(self, index: int, *, is_next: bool) -> bool:
-        """Tell whether the reader has to come nearer before more of a slice is asked for."""
-        if is_next and self._awaited:
-            # It is wanted whatever the limit says, which is a guess.
-            return False
-        return (not is_next and self._ahead.is_far_ahead()) or not self._ahead.is_wanted(self._slices, index)
 
     def _issue(self, index: int, now: float) -> Ticket:
         piece = self._slices[index]

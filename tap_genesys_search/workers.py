@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from tap_genesys_search.errors import ContractError, QueryError, SearchTimeoutError, traced
@@ -53,7 +54,9 @@ class Workers:
         self._idle = 0
         # One lock, and two who wait: the reader for the next page, and workers for something to do.
         self._lock = threading.Lock()
-        self._page_ready = threading.Condition(self._lock)
+        # No condition, as the reader may be the main thread: what a signal's handler raises while a condition takes its
+        # lock back ends in a RuntimeError about that lock.
+        self._page_ready: SimpleQueue[None] = SimpleQueue()
         self._room = threading.Condition(self._lock)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -69,14 +72,13 @@ class Workers:
             while True:
                 with self._lock:
                     page = self._reading.pop(self._clock.monotonic())
-                    while page is None and not self._reading.done and not self._stop.is_set():
-                        self._call_one()
-                        self._page_ready.wait()
-                        page = self._reading.pop(self._clock.monotonic())
-                    if page is None:
+                    if page is None and (self._reading.done or self._stop.is_set()):
                         break
                     self._call_one()
-                yield page
+                if page is None:
+                    self._page_ready.get()
+                else:
+                    yield page
             if self._failure is not None:
                 raise self._failure
         finally:
@@ -103,6 +105,11 @@ class Workers:
             thread = threading.Thread(target=self._work, name=f"search-{len(self._threads) + 1}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def _tell_reader(self) -> None:
+        """Let the reader look once more. With the lock held."""
+        if self._page_ready.empty():
+            self._page_ready.put(None)
 
     def _work(self) -> None:
         try:
@@ -132,12 +139,12 @@ class Workers:
                 self._stop.set()
         finally:
             with self._lock:
-                self._page_ready.notify()
+                self._tell_reader()
                 self._room.notify_all()
 
     def _next_ticket(self) -> Ticket | None:
         with self._lock:
-            self._page_ready.notify()
+            self._tell_reader()
             while not self._stop.is_set():
                 ticket = self._reading.take(self._clock.monotonic())
                 if ticket is not None:

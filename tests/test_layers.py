@@ -97,6 +97,7 @@ KNOWS_SLICES = {
     "slices",
     "pagination",
     "paginator",
+    "read_ahead",
     "reading",
     "workers",
     "search",

@@ -143,6 +143,11 @@ class TestPlan:
         assert driver.pop() is not None
         assert driver.take() == []
         assert driver.pop() is None
+        (ticket,) = driver.take()
+        # A page without records is none that the reader waited for.
+        driver.tickets.clear()
+        driver.reading.deliver(ticket, page(more=True))
+        assert driver.pop() is None
         assert len(driver.take()) == 1
 
     def test_a_limit_is_only_a_hint(self) -> None:

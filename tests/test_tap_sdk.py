@@ -9,7 +9,6 @@ import signal
 import pytest
 
 from tap_genesys_search.sandbox import SandboxServer
-from tests.sandbox.api import until
 from tests.support.days import DENSE, HOUR, MINUTE, stir, world
 from tests.support.helpers import (
     FAST,
@@ -159,7 +158,7 @@ def test_a_batch_that_is_not_written_yet_is_in_no_state(tap: Tap, clock: ManualC
             1,
             by=signal.SIGTERM,
             kind="BATCH",
-            wait=lambda: until(lambda: server.stats["searches"] >= 18, seconds=60),
+            ready=lambda: server.stats["searches"] >= 18,
         )
         accounted_for(killed)
         whole = tap(config | {"requests_per_minute": FAST}, state=killed.state, now=clock.now)

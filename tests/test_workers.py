@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,10 +19,11 @@ from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from tap_genesys_search.question import Question
     from tap_genesys_search.records import Answer
-    from tap_genesys_search.slices import Page
+    from tap_genesys_search.slices import Page, Ticket
 
     Sleep = Callable[[float], None]
 
@@ -143,6 +146,34 @@ def test_leaving_early_ends_threads_that_have_nothing_to_do() -> None:
     assert ended(run)
 
 
+def test_a_signal_comes_through_wherever_the_reader_waits() -> None:
+    """Among others where a worker has just woken it, and holds the lock."""
+    run = workers(asking(make(500)), 2)
+    take, reader = run._reading.take, threading.get_ident()
+    sent = threading.Event()
+
+    def slow(now: float) -> Ticket | None:
+        if not sent.is_set():
+            sent.set()
+            time.sleep(0.02)
+            signal.pthread_kill(reader, signal.SIGUSR1)
+            time.sleep(0.02)
+        return take(now)
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    run._reading.take = slow  # type: ignore[method-assign]
+    before = signal.signal(signal.SIGUSR1, leave)
+    try:
+        with pytest.raises(SystemExit):
+            list(run.pages())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert ended(run)
+    assert run._failure is None
+
+
 def test_closing_does_not_wait_for_ever_for_an_answer() -> None:
     asked, release = threading.Event(), threading.Event()
     closer = threading.current_thread()
@@ -156,7 +187,8 @@ def test_closing_does_not_wait_for_ever_for_an_answer() -> None:
 
         def monotonic(self) -> float:
             self.now += 10
-            self.looks += threading.current_thread() is closer
+            if threading.current_thread() is closer:
+                self.looks += 1
             return super().monotonic()
 
     def ask(question: Question, sleep: Sleep) -> Answer:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -307,9 +308,9 @@ class Tap:
         by: int = signal.SIGKILL,
         env: Mapping[str, str] | None = None,
         kind: str = "STATE",
-        wait: Callable[[], object] = lambda: None,
+        ready: Callable[[], bool] = lambda: True,
     ) -> Run:
-        """Run the tap and, once it has written so many messages of a kind, wait for something and send it a signal."""
+        """Run the tap, and send it one signal once it has written so many messages of a kind and something is true."""
         log = self.folder / "stderr"
         # A file, as a pipe that nobody reads fills up at DEBUG.
         with log.open("w") as errors, self.start(config, state=state, env=env, stderr=errors) as process:
@@ -319,8 +320,12 @@ class Tap:
                 lines.append(line)
                 messages -= line.startswith(f'{{"type":"{kind}"')
                 if messages == 0:
-                    wait()
+                    while not ready():
+                        assert process.poll() is None, log.read_text(encoding="utf-8")
+                        time.sleep(0.005)
                     process.send_signal(by)
+                    # Another would come upon a process that is about to leave.
+                    messages = -1
         run = Run(process.returncode, "".join(lines), log.read_text(encoding="utf-8"))
         check_hidden(secrets_of(config, env), run.stdout, run.stderr)
         return run
