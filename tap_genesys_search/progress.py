@@ -311,7 +311,7 @@ class ProgressLog:
         # Who pauses before asking again, or waits for the limit, has said so.
         pauses = bool(self._pauses) or self._budget.waiting() > 0
         seconds = 0.0 if pauses else self._unanswered(self._clock.monotonic())
-        if seconds > _SLOW and not self._is_slow:
+        if seconds > _SLOW and not self._is_slow and not self._ended.is_set():
             self._logger.info(
                 "No answer from the platform for %.0f s; it is waited for, up to request_timeout_seconds", seconds
             )

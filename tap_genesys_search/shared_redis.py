@@ -127,14 +127,16 @@ class SharedRedis:
             What the script returns, texts as bytes. None if Redis is gone, or full, or may not be written to: that is
             logged once, and Redis is looked for again 30 s later.
         """
-        if self._is_gone and self._clock.monotonic() < self._gone_until:
+        was_gone = self._is_gone
+        if was_gone and self._clock.monotonic() < self._gone_until:
             return None
         try:
             found = self._call(script, *args)
         except self._errors as error:
             self._lose(error)
             return None
-        if self._is_gone:
+        # One that it was lost to while this answer was on its way knows better.
+        if was_gone:
             self._is_gone = False
             _logger.info("Redis at %s is back: token and rate are shared again", self.place)
         return found

@@ -29,7 +29,11 @@ _MILLISECONDS: Final = 1000
 _LOAD: Final = "return {redis.call('GET', TOKEN) or '', redis.call('PTTL', TOKEN)}"
 _SAVE: Final = "redis.call('SET', TOKEN, ARGV[1], 'PX', ARGV[2]) return 1"
 _DROP: Final = "if redis.call('GET', TOKEN) == ARGV[1] then redis.call('DEL', TOKEN) end return 1"
-_LOCK: Final = "return redis.call('SET', LOCK, ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0"
+# A script whose answer was lost is sent once more, and finds the lock in its own hands.
+_LOCK: Final = (
+    "if redis.call('GET', LOCK) == ARGV[1] then return 1 end"
+    " return redis.call('SET', LOCK, ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0"
+)
 _UNLOCK: Final = "if redis.call('GET', LOCK) == ARGV[1] then redis.call('DEL', LOCK) end return 1"
 
 

@@ -10,7 +10,7 @@ from tap_genesys_search.auth import GenesysAuth
 from tap_genesys_search.errors import PlatformUnavailableError
 from tap_genesys_search.tokens import MemoryTokenStore, Token
 from tests.support.fakes import FakeClock
-from tests.support.login import SECRET, later, login, together
+from tests.support.login import SECRET, login, together
 
 
 def test_many_threads_ask_once() -> None:
@@ -23,9 +23,9 @@ def test_many_threads_ask_once() -> None:
 
 def test_after_a_failure_those_who_waited_try_once_each_one_at_a_time() -> None:
     with login(max_retries=3) as (auth, host, server, _):
-        host.delay = 0.05
         host.fails(503, times=100)
-        results = together(*[auth.get_token] * 4)
+        begun = host.waits_for(4)
+        results = together(*[begun(auth.get_token)] * 4)
         assert [type(result) for result in results] == [PlatformUnavailableError] * 4
         assert len(server.asked) == 4 + 3
         assert host.most_together == 1
@@ -36,11 +36,12 @@ def test_a_thread_that_waits_for_another_can_be_cancelled() -> None:
         pass
 
     def cancel(_: float) -> None:
+        host.free.set()
         raise Cancelled
 
     with login() as (auth, host, _, _clock):
-        host.delay = 0.5
-        results = together(auth.get_token, later(lambda: auth.get_token(cancel)))
+        host.free.clear()
+        results = together(auth.get_token, host.after_the_first(lambda: auth.get_token(cancel)))
         assert results[0] == "t0ken-1"
         assert isinstance(results[1], Cancelled)
 
@@ -72,9 +73,9 @@ def test_a_token_for_this_very_try_is_asked_for_after_the_call() -> None:
         auth.get_token()
         assert auth.fetch() == "t0ken-2"
         assert auth.fetch() == "t0ken-3"
-        host.delay = 0.3
         # The first of three asks while the others wait: what it began before their calls is not theirs.
-        results = together(auth.fetch, *[later(auth.fetch)] * 2)
+        begun = host.waits_for(2)
+        results = together(auth.fetch, *[host.after_the_first(begun(auth.fetch))] * 2)
         assert results == ["t0ken-4", "t0ken-5", "t0ken-5"]
 
 

@@ -15,6 +15,7 @@ from tap_genesys_search.client import Stats
 from tap_genesys_search.progress import ProgressLog, describe_minutes, describe_range, searches_for
 from tap_genesys_search.rate_limit import RateBudget
 from tap_genesys_search.slices import Progress
+from tests.sandbox.api import until
 from tests.support.fakes import FakeClock
 from tests.support.index import NOON
 
@@ -255,13 +256,12 @@ def test_an_answer_that_takes_long_is_told_at_once_and_once(
     passed = threading.Event()
     with caplog.at_level(logging.INFO):
         told.log.begin()
-        for slow in (1, 2):
+        for _ in range(2):
             with told.stats.answer_due(told.clock.monotonic()):
                 told.clock.now += 6
-                while len(caplog.messages) < slow:
-                    passed.wait(0.005)
+                until(lambda: told.log._is_slow, 20)
                 passed.wait(0.05)
-            passed.wait(0.05)
+            until(lambda: not told.log._is_slow, 20)
         told.log.finished(0, NOON, complete=False)
     slow_ones = [text for text in caplog.messages if text.startswith("No answer from ")]
     assert slow_ones == ["No answer from the platform for 6 s; it is waited for, up to request_timeout_seconds"] * 2
@@ -277,6 +277,7 @@ def test_no_word_of_an_answer_once_nobody_waits_for_it(
         told.log.leave()
         told.clock.now += 6
         threading.Event().wait(0.05)
+        told.log._tell_if_slow()
         assert caplog.messages == []
         told.log.finished(0, NOON, complete=False)
 

@@ -295,7 +295,7 @@ def test_a_dropped_connection_is_a_fault(session: requests.Session) -> None:
 def dripping(head: bytes) -> Callable[[Handler], None]:
     def answer(handler: Handler) -> None:
         handler.wfile.write(head)
-        for _ in range(100):
+        for _ in range(1200):
             time.sleep(0.05)
             handler.wfile.write(b"x")
 
@@ -315,13 +315,13 @@ def dripping(head: bytes) -> Callable[[Handler], None]:
 def test_a_server_that_drips_does_not_hold_a_request_for_ever(session: requests.Session, head: bytes) -> None:
     begun = time.monotonic()
     error = failed(session, dripping(head), timeout=0.3)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
     assert isinstance(error, SearchTimeoutError)
     assert "/api/v2/search within 0.3 s; try again later, or raise request_timeout_seconds" in str(error)
 
 
 def test_a_silent_server_is_a_time_out_and_the_next_request_has_its_full_time(session: requests.Session) -> None:
-    quiet = [0.6, 0.0, 0.35]
+    quiet = [2.2, 0.0, 1.0]
 
     def answer(handler: Handler) -> None:
         time.sleep(quiet.pop(0))
@@ -329,9 +329,9 @@ def test_a_silent_server_is_a_time_out_and_the_next_request_has_its_full_time(se
 
     with serving(answer) as server:
         with pytest.raises(Transient):
-            ask(session, server.url, timeout=0.5)
-        assert ask(session, server.url, timeout=0.5).status == 200
-        assert ask(session, server.url, timeout=0.5).status == 200
+            ask(session, server.url, timeout=1.8)
+        assert ask(session, server.url, timeout=1.8).status == 200
+        assert ask(session, server.url, timeout=1.8).status == 200
 
 
 def test_a_redirect_is_an_answer_like_any_other(session: requests.Session) -> None:

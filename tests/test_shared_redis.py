@@ -248,6 +248,28 @@ def test_it_is_looked_for_again_and_warned_of_once(caplog: pytest.LogCaptureFixt
     assert f"Redis at 127.0.0.1:{redis.port} is gone" in caplog.text
 
 
+def test_an_answer_on_its_way_when_it_went_does_not_bring_it_back(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread has its answer, and another has lost the connection since."""
+    caplog.set_level(logging.DEBUG, "tap-genesys-search.shared")
+    with valkey() as redis:
+        shared = SharedRedis(redis.url, API, CLIENT, FakeClock())
+        call = shared._call
+
+        def lost_since(script: str, *args: str | bytes | float) -> Any:
+            found = call(script, *args)
+            shared._lose(OSError("reset"))
+            return found
+
+        monkeypatch.setattr(shared, "_call", lost_since)
+        assert shared.run("return 7") == 7
+        monkeypatch.undo()
+        assert shared.run("return 7") is None
+        shared.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def shared_config(platform: SandboxServer, redis: Valkey, **settings: object) -> dict[str, object]:
     return config_for(platform, redis_url=redis.url, page_size=20, **settings)
 

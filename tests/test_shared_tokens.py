@@ -141,6 +141,23 @@ def test_the_lock_is_released_by_its_owner_only(redis: Valkey) -> None:
     assert redis.keys() == []
 
 
+def test_a_lock_whose_answer_was_lost_is_held(redis: Valkey) -> None:
+    """The client of Redis sends the script once more then."""
+    kept = store(redis)
+    run = kept._shared.run
+
+    def twice(script: str, *args: str | bytes | float) -> Any:
+        run(script, *args)
+        return run(script, *args)
+
+    kept._shared.run = twice  # type: ignore[method-assign]
+    clock = FakeClock()
+    with kept.locked(clock.sleep):
+        assert clock.sleeps == []
+        assert 0 < redis.left("lock") <= LOCKED_AT_MOST * 1000
+    assert redis.keys() == []
+
+
 def test_the_lock_is_not_waited_for_for_ever(redis: Valkey) -> None:
     """Whoever keeps it alive: a worker has its own patience, here in virtual time."""
     clock = FakeClock()
@@ -236,6 +253,7 @@ def test_a_worker_killed_with_the_lock_keeps_the_others_for_seconds_only(
     redis: Valkey, host: tuple[LoginHost, Server]
 ) -> None:
     login, server = host
+    worker = auth(redis, server, FakeRealClock())
     # Names of keys are those of the store's own API.
     command = [sys.executable, "-c", HOLDER, redis.url, API, CLIENT, SECRET]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
@@ -248,9 +266,8 @@ def test_a_worker_killed_with_the_lock_keeps_the_others_for_seconds_only(
         waits.append(seconds)
         time.sleep(seconds)
 
-    worker = auth(redis, server, FakeRealClock())
     assert worker.get_token(sleep) == "t0ken-1"
-    assert 0 < sum(waits) <= LOCKED_AT_MOST + 1
+    assert sum(waits) <= LOCKED_AT_MOST + 1
     assert login.given == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -27,6 +28,10 @@ class LoginHost:
         self.script: list[tuple[int, bytes, dict[str, str]]] = []
         self.given = 0
         self.delay = 0.0
+        # It answers no one before this is set.
+        self.free = threading.Event()
+        self.free.set()
+        self.asked = threading.Event()
         self.lock = threading.Lock()
         self.together = self.most_together = 0
 
@@ -34,6 +39,8 @@ class LoginHost:
         with self.lock:
             self.together += 1
             self.most_together = max(self.together, self.most_together)
+        self.asked.set()
+        self.free.wait(10)
         time.sleep(self.delay)
         with self.lock:
             self.together -= 1
@@ -44,6 +51,32 @@ class LoginHost:
         self.given += 1
         answer = {"access_token": f"t0ken-{self.given}", "token_type": "bearer", "expires_in": self.lifetime}
         handler.reply(200, json.dumps(answer).encode())
+
+    def waits_for(self, calls: int) -> Callable[[Callable[[], str]], Callable[[], str]]:
+        """Answer once so many calls have begun: those that are wrapped with what is returned."""
+        self.free.clear()
+        self.asked.clear()
+        begun = itertools.count(1)
+
+        def wrap(body: Callable[[], str]) -> Callable[[], str]:
+            def run() -> str:
+                if next(begun) >= calls:
+                    # The last of them has a moment to come as far as the others.
+                    threading.Timer(0.1, self.free.set).start()
+                return body()
+
+            return run
+
+        return wrap
+
+    def after_the_first(self, body: Callable[[], str]) -> Callable[[], str]:
+        """Begin once somebody has asked for a token."""
+
+        def run() -> str:
+            self.asked.wait(10)
+            return body()
+
+        return run
 
     def fails(self, status: int, body: bytes = b"", times: int = 1, **headers: str) -> None:
         self.script += [(status, body, headers)] * times
@@ -77,13 +110,5 @@ def together(*bodies: Callable[[], str]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
     return results
-
-
-def later(body: Callable[[], str]) -> Callable[[], str]:
-    def run() -> str:
-        time.sleep(0.1)
-        return body()
-
-    return run
