@@ -77,14 +77,9 @@ class ReadAhead:
         self._is_near = False
 
     @property
-    def wants_worker(self) -> bool:
-        """Whether one more question could be under way."""
-        return self.under_way < max(1, self._workers())
-
-    @property
-    def idle(self) -> int:
-        """How many more could be beside the one whose answer has just come."""
-        return self._workers() - self.under_way - 1
+    def workers(self) -> int:
+        """How many questions may be under way at once, 1 or more."""
+        return max(1, self._workers())
 
     def begin(self, total: int | None) -> None:
         """Take note of the range's total, an estimate."""
@@ -118,29 +113,43 @@ class ReadAhead:
         room = self._buffer_bytes if piece.shared else (1 - _RESERVE) * self._buffer_bytes
         return self.buffered + (self.under_way + 1) * self._page_bytes <= room
 
+    def has_room_to_begin(self, slices: Iterable[Slice]) -> bool:
+        """Tell whether the buffer takes a new slice beside all that those which are read now have yet to bring.
+
+        Without this they would fill it half-read, and wait for the first of them.
+        """
+        width = self.slice_width()
+        if width is None or not self.pace.milliseconds:
+            return True
+        one = width / self.pace.milliseconds
+        # More than one holds is expected only of those that reach over the emptiness before the oldest record.
+        records = one + sum(min(one, self.left(piece)) for piece in slices if piece.taken)
+        expected = records / self._page_size * self._page_bytes
+        return self.buffered + expected <= (1 - _RESERVE) * self._buffer_bytes
+
     def is_wanted(self, slices: Sequence[Slice], index: int) -> bool:
         """Tell whether one more page of a slice is likely to be collected within the limit."""
         if self._limit is None:
             return True
-        before = sum(self._expected(piece) for piece in islice(slices, index))
+        before = sum(piece.records + self.left(piece) for piece in islice(slices, index))
         return self._progress.records + before + slices[index].records < self._limit
 
-    def _expected(self, piece: Slice) -> float:
-        """Guess how many records a slice has yet to pass on."""
+    def left(self, piece: Slice) -> float:
+        """Guess how many records a slice has yet to bring."""
         if piece.cursor is None or not self.pace.milliseconds:
-            return piece.records
-        return piece.records + (piece.end - piece.cursor.at) / self.pace.milliseconds
+            return 0.0
+        return (piece.end - piece.cursor.at) / self.pace.milliseconds
 
     def slice_width(self) -> int | None:
         """How much of the axis holds about a slice's records, by what was seen last; None if nothing is known."""
         pace = self.pace.milliseconds
-        if not pace or self._workers() <= 1:
+        if not pace or self.workers <= 1:
             return None
         # Slices that fill the buffer together: longer ones would wait for each other.
-        fitting = self._buffer_bytes / self._workers() * self._page_size / max(1.0, self._page_bytes)
+        fitting = self._buffer_bytes / self.workers * self._page_size / max(1.0, self._page_bytes)
         records = min(self._slice_records, max(fitting, LEAST_PAGES * self._page_size))
         if self._limit is not None:
-            share = (self._limit - self._progress.records) / self._workers()
+            share = (self._limit - self._progress.records) / self.workers
             records = min(records, max(share, _LEAST_WANTED_PAGES * self._page_size))
         return max(1, int(pace * max(self._page_size, records)))
 

@@ -93,7 +93,7 @@ class Reading:
     @property
     def wants_worker(self) -> bool:
         """Whether one more question could be under way."""
-        return self._ahead.wants_worker
+        return self._ahead.under_way < self._ahead.workers
 
     # Asking
 
@@ -111,7 +111,7 @@ class Reading:
             is_next = index == 0 and not piece.pages
             if not is_next and self._ahead.is_far_ahead():
                 return None
-            if not (is_next or self._ahead.has_room(piece)):
+            if not (is_next or self._has_room(piece)):
                 break
             # What the reader waits for is wanted whatever the limit says, which is a guess.
             if not (is_next and self._awaited) and not self._ahead.is_wanted(self._slices, index):
@@ -119,6 +119,9 @@ class Reading:
             return self._issue(index, now)
         self._starved = True
         return None
+
+    def _has_room(self, piece: Slice) -> bool:
+        return self._ahead.has_room(piece) and (piece.taken or self._ahead.has_room_to_begin(self._slices))
 
     def _issue(self, index: int, now: float) -> Ticket:
         piece = self._slices[index]
@@ -286,7 +289,7 @@ class Reading:
 
         They wait where the buffer is full of what comes after this slice, or where it is the last.
         """
-        cursor, idle = piece.cursor, self._ahead.idle
+        cursor, idle = piece.cursor, self._ahead.workers - self._ahead.under_way - 1
         if cursor is None or cursor.by is not Ask.TIME or idle < 1:
             return
         # Where the buffer is full nobody could read parts of any slice but the first.
@@ -296,8 +299,7 @@ class Reading:
         if span is None or cursor.at <= timestamps.BEGIN or piece.end >= timestamps.END:
             return
         left = len(answer.stamps) * (piece.end - cursor.at) / max(1, span)
-        least = LEAST_PAGES if any(not each.taken for each in self._slices) else _LEAST_LAST_PAGES
-        parts = int(min(idle + 1, left / (least * self._page_size), piece.end - cursor.at))
+        parts = int(min(idle + 1, left / self._part(piece, left), piece.end - cursor.at))
         edges = [cursor.at + (piece.end - cursor.at) * part // parts for part in range(1, parts)]
         for low, high in zip(reversed(edges), [piece.end, *reversed(edges)], strict=False):
             part = SeekCursor(low, high, self.axis, self._page_size, width=cursor.width)
@@ -306,6 +308,16 @@ class Reading:
             self.progress.slices += len(edges)
             piece.cursor, piece.end = cursor.clipped(edges[0]), edges[0]
             piece.shared = True
+
+    def _part(self, piece: Slice, left: float) -> float:
+        """How many records a part of what is left of a slice should hold."""
+        if not all(each.taken for each in self._slices):
+            return LEAST_PAGES * self._page_size
+        # Nothing else is left to do: all should end at the same time.
+        others = sum(self._ahead.left(each) for each in self._slices if each is not piece)
+        if self.progress.total is not None:
+            others = min(others, max(0, self.progress.total - self.progress.records))
+        return max(_LEAST_LAST_PAGES * self._page_size, (left + others) / self._ahead.workers)
 
     # Passing on
 

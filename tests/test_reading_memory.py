@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.driver import buffered, reading, spread
+from tests.support.driver import buffered, busy_and_quiet, reading, spread
 
 
 class TestMemory:
@@ -52,6 +52,23 @@ class TestMemory:
                 assert buffered(driver.reading) <= 20_000 + 5 * largest
             driver.pop()
         driver.complete()
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_workers_go_on_where_the_buffer_takes_little_more_than_their_slices(self, seed: int) -> None:
+        """A slice begins where there is room for all of it: slices that fill the buffer together wait for the first."""
+        index = busy_and_quiet(60_000, seed=seed)
+        driver = reading(
+            index,
+            high=index.stamps[-1] + 1,
+            workers=16,
+            page_size=40,
+            slice_records=800,
+            eager=True,
+            buffer_bytes=220 * 40 * 300,
+        )
+        assert driver.finish() < 1.4 * 60_000 / 40 / 16
+        assert len(driver.found) == 60_000
+        assert index.searches < 1.1 * 60_000 / 40
 
     def test_nobody_reads_ahead_of_a_full_buffer(self) -> None:
         driver = reading(spread(3000), workers=4, buffer_bytes=30_000)

@@ -12,7 +12,7 @@ import pytest
 from tap_genesys_search import timestamps
 from tap_genesys_search.question import Ask, Axis
 from tap_genesys_search.read_ahead import BUFFER_BYTES
-from tests.support.driver import BOTH, Driver, buffered, reading, spread
+from tests.support.driver import BOTH, Driver, buffered, busy_and_quiet, reading, spread
 from tests.support.index import NOON, Index, page
 
 
@@ -44,6 +44,16 @@ class TestShare:
         assert Counter(busy).most_common(1)[0][0] == 4
         assert len(busy) < 3000 / 9 / 4 + 20
         driver.complete()
+
+    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize(("workers", "searches"), [(8, 1.07), (16, 1.1)])
+    def test_all_end_at_about_the_same_time_for_few_searches(self, workers: int, searches: float, seed: int) -> None:
+        index = busy_and_quiet(12_000, seed=seed)
+        high = index.stamps[-1] + 1
+        driver = reading(index, high=high, workers=workers, page_size=40, slice_records=800, eager=True)
+        assert driver.finish() < 1.45 * 12_000 / 40 / workers
+        assert len(driver.found) == 12_000
+        assert index.searches < searches * 12_000 / 40
 
     def test_a_part_that_is_done_sooner_is_given_another(self) -> None:
         """All lies in the last quarter: the others are done with one search, and help again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -92,6 +93,17 @@ class Driver:
 
 def spread(count: int, step: int = 1000, *, seed: int = 1) -> Index:
     return Index(random.Random(seed), {f"c{number:05d}": NOON + number * step for number in range(count)})
+
+
+def busy_and_quiet(count: int, *, seed: int = 1) -> SortedIndex:
+    """As many conversations, eleven times as dense at midday as at midnight."""
+    rng = random.Random(seed)
+    at, stamps = float(NOON), []
+    for _ in range(count):
+        hours = (at - NOON) / 3_600_000
+        at += rng.expovariate(1 / 5_000) * (1.2 + math.cos(hours / 24 * math.tau))
+        stamps.append(int(at))
+    return SortedIndex(stamps)
 
 
 def reading(
