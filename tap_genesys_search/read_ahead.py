@@ -122,10 +122,11 @@ class ReadAhead:
         if width is None or not self.pace.milliseconds:
             return True
         one = width / self.pace.milliseconds
-        # More than one holds is expected only of those that reach over the emptiness before the oldest record.
-        records = one + sum(min(one, self.left(piece)) for piece in slices if piece.taken)
+        # The first one's pages are passed on as they come, and none waits for what has no end to be filled up to.
+        waiting = islice(slices, 1, None)
+        records = one + sum(min(one, self.left(each)) for each in waiting if each.taken and each.end < timestamps.END)
         expected = records / self._page_size * self._page_bytes
-        return self.buffered + expected <= (1 - _RESERVE) * self._buffer_bytes
+        return self.buffered + expected <= self._buffer_bytes
 
     def is_wanted(self, slices: Sequence[Slice], index: int) -> bool:
         """Tell whether one more page of a slice is likely to be collected within the limit."""
@@ -145,7 +146,7 @@ class ReadAhead:
         pace = self.pace.milliseconds
         if not pace or self.workers <= 1:
             return None
-        # Slices that fill the buffer together: longer ones would wait for each other.
+        # Slices that fill the buffer together, as longer ones would wait for each other.
         fitting = self._buffer_bytes / self.workers * self._page_size / max(1.0, self._page_bytes)
         records = min(self._slice_records, max(fitting, LEAST_PAGES * self._page_size))
         if self._limit is not None:

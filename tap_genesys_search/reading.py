@@ -315,8 +315,9 @@ class Reading:
             return LEAST_PAGES * self._page_size
         # Nothing else is left to do: all should end at the same time.
         others = sum(self._ahead.left(each) for each in self._slices if each is not piece)
-        if self.progress.total is not None:
-            others = min(others, max(0, self.progress.total - self.progress.records))
+        # What lies behind a limit is not waited for, and the emptiness at an end of the range holds nothing.
+        known = [count for count in (self.progress.total, self.progress.most) if count is not None]
+        others = min([others, *(max(0, count - self.progress.records) for count in known)])
         return max(_LEAST_LAST_PAGES * self._page_size, (left + others) / self._ahead.workers)
 
     # Passing on

@@ -86,6 +86,7 @@ class SharedRedis:
         self._scripts: dict[str, Any] = {}
         self._gone_until = 0.0
         self._is_gone = self._has_warned = False
+        self._losses = 0
         self._client = self._connected(url)
         problem = self._probe()
         if problem:
@@ -127,17 +128,20 @@ class SharedRedis:
             What the script returns, texts as bytes. None if Redis is gone, or full, or may not be written to: that is
             logged once, and Redis is looked for again 30 s later.
         """
-        was_gone = self._is_gone
-        if was_gone and self._clock.monotonic() < self._gone_until:
+        losses = self._losses
+        if self._is_gone and self._clock.monotonic() < self._gone_until:
             return None
         try:
             found = self._call(script, *args)
         except self._errors as error:
             self._lose(error)
             return None
-        # One that it was lost to while this answer was on its way knows better.
-        if was_gone:
-            self._is_gone = False
+        with self._lock:
+            # An answer that was on its way when it was lost does not bring it back.
+            is_back = self._is_gone and losses == self._losses
+            if is_back:
+                self._is_gone = False
+        if is_back:
             _logger.info("Redis at %s is back: token and rate are shared again", self.place)
         return found
 
@@ -151,6 +155,7 @@ class SharedRedis:
         with self._lock:
             self._gone_until = self._clock.monotonic() + LOOK_AGAIN
             self._is_gone = True
+            self._losses += 1
             level = logging.DEBUG if self._has_warned else logging.WARNING
             self._has_warned = True
         _logger.log(

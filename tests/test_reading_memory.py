@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from tap_genesys_search import timestamps
+from tap_genesys_search.question import Axis
 from tests.support.driver import buffered, busy_and_quiet, reading, spread
 
 
@@ -69,6 +71,24 @@ class TestMemory:
         assert driver.finish() < 1.4 * 60_000 / 40 / 16
         assert len(driver.found) == 60_000
         assert index.searches < 1.1 * 60_000 / 40
+
+    @pytest.mark.parametrize("workers", [2, 4])
+    def test_so_they_do_in_a_range_without_a_beginning(self, workers: int) -> None:
+        """What lies beyond the oldest record is nothing to keep room for."""
+        index = busy_and_quiet(8_000)
+        driver = reading(
+            index,
+            timestamps.BEGIN,
+            timestamps.END,
+            axis=Axis.NEWEST_FIRST,
+            workers=workers,
+            page_size=40,
+            slice_records=800,
+            eager=True,
+            buffer_bytes=20 * 40 * 300,
+        )
+        assert driver.finish() < 2 * 8_000 / 40 / workers
+        assert len(driver.found) == 8_000
 
     def test_nobody_reads_ahead_of_a_full_buffer(self) -> None:
         driver = reading(spread(3000), workers=4, buffer_bytes=30_000)

@@ -253,8 +253,9 @@ def test_an_answer_on_its_way_when_it_went_does_not_bring_it_back(
 ) -> None:
     """One thread has its answer, and another has lost the connection since."""
     caplog.set_level(logging.DEBUG, "tap-genesys-search.shared")
+    clock = FakeClock()
     with valkey() as redis:
-        shared = SharedRedis(redis.url, API, CLIENT, FakeClock())
+        shared = SharedRedis(redis.url, API, CLIENT, clock)
         call = shared._call
 
         def lost_since(script: str, *args: str | bytes | float) -> Any:
@@ -262,12 +263,33 @@ def test_an_answer_on_its_way_when_it_went_does_not_bring_it_back(
             shared._lose(OSError("reset"))
             return found
 
-        monkeypatch.setattr(shared, "_call", lost_since)
-        assert shared.run("return 7") == 7
-        monkeypatch.undo()
-        assert shared.run("return 7") is None
+        for _ in range(2):
+            monkeypatch.setattr(shared, "_call", lost_since)
+            assert shared.run("return 7") == 7
+            monkeypatch.undo()
+            assert shared.run("return 7") is None
+            clock.now += LOOK_AGAIN
         shared.close()
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG"]
+
+
+def test_that_it_is_back_is_told_once_whoever_finds_it(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    with valkey() as redis:
+        shared = SharedRedis(redis.url, API, CLIENT, clock)
+        shared._lose(OSError("reset"))
+        clock.now += LOOK_AGAIN
+        call, together = shared._call, threading.Barrier(4)
+
+        def all_at_once(script: str, *args: str | bytes | float) -> Any:
+            together.wait(20)
+            return call(script, *args)
+
+        shared._call = all_at_once  # type: ignore[method-assign]
+        with caplog.at_level(logging.INFO, "tap-genesys-search.shared"), ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(shared.run, ["return 7"] * 4)) == [7] * 4
+        shared.close()
+    assert [text.endswith("is back: token and rate are shared again") for text in caplog.messages] == [False, True]
 
 
 def shared_config(platform: SandboxServer, redis: Valkey, **settings: object) -> dict[str, object]:
