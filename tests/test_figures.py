@@ -12,13 +12,13 @@ FULL = 200
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("concurrency", "per_minute"),
-    # How many it takes by itself goes by the rate, and by how busy this machine is.
-    [(1, FAST), (4, FAST), (None, 1_200)],
-    ids=["one", "four", "by itself"],
+    ("concurrency", "per_minute", "most"),
+    # How many it takes by itself goes by the rate, and by how busy this machine is: up to sixteen without a limit.
+    [(1, FAST, 1.05), (4, FAST, 1.05), (None, 1_200, 1.05), (None, FAST, 1.1)],
+    ids=["one", "four", "by itself", "without a limit"],
 )
 def test_a_quiet_backfill_of_60000_takes_little_more_than_a_search_a_page(
-    tap: Tap, concurrency: int | None, per_minute: int
+    tap: Tap, concurrency: int | None, per_minute: int, most: float
 ) -> None:
     clock = ManualClock()
     with SandboxServer(WorldConfig(conversations=60_000), clock=clock) as server:
@@ -26,7 +26,7 @@ def test_a_quiet_backfill_of_60000_takes_little_more_than_a_search_a_page(
         assert run.table == truth(server)
         searches = server.stats["searches"]
     assert len(run.records) == 60_000
-    assert searches <= 1.05 * 60_000 / FULL
+    assert searches <= most * 60_000 / FULL
 
 
 @pytest.mark.slow

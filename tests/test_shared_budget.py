@@ -316,9 +316,10 @@ def test_four_processes_one_with_its_clock_an_hour_ahead(redis: Valkey) -> None:
     grants = sorted((granted, asked) for each in found for asked, granted in each)
     for (_, asked), (granted, _) in zip(grants, grants[20:], strict=False):
         assert granted - asked >= 1
-    length = grants[-1][0] - grants[0][0]
-    # Half of it even where the machine stood still for seconds; how much is used is above, in virtual time.
-    assert len(grants) >= 0.5 * 20 * length
+    # A busy machine may stand still, twice.
+    still = sorted(later - earlier for (earlier, _), (later, _) in pairwise(grants))[-2:]
+    length = grants[-1][0] - grants[0][0] - sum(seconds for seconds in still if seconds > 1)
+    assert len(grants) >= 0.95 * 20 * length
 
 
 def test_without_the_server_it_goes_on_by_what_the_answers_told_it() -> None:
@@ -342,4 +343,4 @@ def test_the_shared_pace_goes_on_from_the_monotonic_clock_of_nobody(redis: Valke
     one = RedisBudget(SharedRedis(redis.url, API, CLIENT), 1, SystemClock())
     other = RedisBudget(SharedRedis(redis.url, API, CLIENT), 1, FakeClock(time.time() + HOUR))
     assert wait_of(one) == 0
-    assert 0 < wait_of(other) <= 60.02
+    assert 0 < wait_of(other) <= 1.02

@@ -118,7 +118,8 @@ def test_a_server_stops_quickly_and_leaves_its_port() -> None:
         url = server.base_url
         before = time.monotonic()
         server.stop()
-        assert time.monotonic() - before < 15
+        # Stopping itself gives up after five seconds.
+        assert time.monotonic() - before < 5
         with pytest.raises(requests.exceptions.ConnectionError):
             requests.get(f"{url}/admin/health", timeout=1)
 
